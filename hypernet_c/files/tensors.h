@@ -1,0 +1,42 @@
+/* The native file: a strict subset of safetensors (https://github.com/huggingface/safetensors, format): a little-endian
+   u64 header length, a JSON header (at most 100,000,000 bytes), and one gapless little-endian buffer. */
+#ifndef HN_FILES_TENSORS_H
+#define HN_FILES_TENSORS_H
+
+#include "../base/status.h"
+#include "../base/types.h"
+
+typedef struct hn_tensor_file hn_tensor_file;
+
+typedef struct hn_file_tensor {
+    const char *name;
+    hn_dtype dtype;        /* F32, F64, I64 */
+    hn_shape shape;
+    const void *data;      /* 64-byte aligned when read */
+    size_t bytes;
+} hn_file_tensor;
+
+typedef struct hn_file_text {
+    const char *key, *value;   /* UTF-8 */
+} hn_file_text;
+
+/* Reads and checks a whole file: header length, JSON, dtypes, shapes, offsets (in bounds, no overlap, no gap), unique
+   names, and, where the metadata has "hypernet_checksum", the buffer's checksum. NULL on error (HN_ERROR_OS if it cannot
+   be read, HN_ERROR_VALUE if it is damaged or no such file). */
+hn_tensor_file *hn_tensor_file_read(const char *path, hn_error *error);
+void hn_tensor_file_free(hn_tensor_file *file);
+
+int64_t hn_tensor_file_count(const hn_tensor_file *file);
+const hn_file_tensor *hn_tensor_file_at(const hn_tensor_file *file, int64_t index);      /* NULL out of range */
+const hn_file_tensor *hn_tensor_file_find(const hn_tensor_file *file, const char *name); /* NULL if there is none */
+/* The metadata value for `key`, NULL if there is none. */
+const char *hn_tensor_file_text(const hn_tensor_file *file, const char *key);
+int64_t hn_tensor_file_text_count(const hn_tensor_file *file);
+const hn_file_text *hn_tensor_file_text_at(const hn_tensor_file *file, int64_t index);
+
+/* Writes a file atomically: into a temporary file beside `path`, flushed to disk, then renamed over it. On any error
+   the old file is untouched and the temporary one removed. Adds "hypernet_checksum" to the metadata. */
+hn_status hn_tensor_file_write(const char *path, const hn_file_tensor *tensors, int64_t count,
+                               const hn_file_text *texts, int64_t text_count, hn_error *error);
+
+#endif

@@ -1,0 +1,268 @@
+"""The binding: checks, buffers, exceptions and the GIL. Positional arguments only.
+
+Arrays: an aligned, native array of the network's dtype whose samples are contiguous is used in place; anything else is
+converted once. Results are new C-contiguous arrays. Shapes of samples are tuples with -1 for open axes.
+
+How arrays meet a run of N groups x M rows ("mode"): "plain" (M, *sample) with N = 1; a HyperModel's modes are
+"one" (x (M, *s), cond (1, *c)), "rows" (x (N, *s)), "tasks" (x (N, M, *s)), "shared" (x (1, M, *s)); outputs have x's
+leading axes, ("shared": (N, M)). The Python layer decides the mode and brings cond to (N, *c).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Mode = Literal["one", "rows", "tasks", "shared"]
+Attributes = dict[str, int | float | str | tuple[int, ...]]
+# One output's loss: (kind, input, param, scale): kind "mean_squared_error", ..., input "probabilities" | "logits",
+# param: delta or label smoothing (0.0 if the loss has none), scale: its loss weight.
+LossSpec = tuple[str, str, float, float]
+# (name "layer/kernel", role "kernel"|"bias"|"scale"|"table", shape, fan_in, fan_out, offset)
+EntryInfo = tuple[str, str, tuple[int, ...], int, int, int]
+# (local name, role, shape, fan_in, fan_out)
+EntrySpec = tuple[str, str, tuple[int, ...], int, int]
+
+__version__: str
+
+# ---- the op table, for building layers ----
+def ops() -> list[tuple[str, list[tuple[str, str, Any]], int, int, int]]:
+    """(name, [(attribute, type "integer"|"number"|"name"|"shape", default)], min_inputs, max_inputs, flags)."""
+
+def describe_op(
+    op: str, attributes: Attributes, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[str], dtype: str
+) -> tuple[tuple[int, ...], str, list[EntrySpec]]:
+    """Output sample shape, output dtype, weight entries of an op on inputs of these sample shapes."""
+
+def heads() -> list[str]: ...
+
+# ---- parameters ----
+class Store:
+    """Memory for a flat vector of parameters, with a version and a lock; zeroed at birth."""
+
+    def __init__(self, count: int, dtype: str) -> None: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def live_views(self) -> int:
+        """Arrays handed out by `view` (and views of those) that are still alive."""
+    def view(self, offset: int, shape: tuple[int, ...]) -> Array:
+        """A live, writable view; its base keeps the store's memory alive."""
+    def touch(self) -> None:
+        """Raise the version (after a write through a view)."""
+    def claim(self) -> None:
+        """Become the one writer; RuntimeError if there is one. Re-entrant for nobody."""
+    def release(self) -> None: ...
+
+def store_of(array: Array) -> Store | None:
+    """The store whose memory `array` is a view of, found through its bases."""
+
+# ---- networks ----
+class Graph:
+    def __init__(self, dtype: str) -> None: ...
+    def input(self, name: str, shape: tuple[int, ...], dtype: str) -> int: ...
+    def add(self, op: str, layer: str, attributes: Attributes, inputs: Sequence[int]) -> int: ...
+    def output(self, tensor: int) -> None: ...
+    def entries(self) -> list[EntryInfo]: ...
+    def tensor(self, index: int) -> tuple[tuple[int, ...], str]: ...
+    def json(self) -> str: ...
+    @property
+    def parameter_count(self) -> int: ...
+    @property
+    def dtype(self) -> str: ...
+
+class Network:
+    """A graph with the place of each of its entries: one store (or none, for functional use), an offset for each entry.
+
+    Plans are compiled for the sample shapes that come and kept. Gradient vectors have the graph's own layout (entry
+    after entry), whatever the offsets.
+    """
+
+    def __init__(self, graph: Graph, store: Store | None, offsets: Sequence[int]) -> None: ...
+    @property
+    def store(self) -> Store | None: ...
+    def predict(
+        self, inputs: tuple[Array, ...], out: tuple[Array, ...] | None, training: bool, seed: int, call: int
+    ) -> tuple[Array, ...]:
+        """Outputs for (M, *sample) inputs. Splits M into blocks; M = 0 gives (0, ...)."""
+    def gradients(
+        self,
+        inputs: tuple[Array, ...],
+        output_gradients: tuple[Array, ...],
+        want_inputs: bool,
+        want_params: bool,
+        training: bool,
+        seed: int,
+        call: int,
+    ) -> tuple[tuple[Array | None, ...] | None, Array | None]:
+        """(input gradients, flat parameter gradient): runs forward again, then backward."""
+    def step(
+        self,
+        inputs: tuple[Array, ...],
+        targets: tuple[Array, ...],
+        weights: tuple[Array | None, ...],
+        losses: tuple[LossSpec, ...],
+        mode: Literal["evaluate", "gradients"],
+        training: bool,
+        seed: int,
+        call: int,
+        gradient: Array | None,
+    ) -> tuple[list[float], list[float], list[float], float, tuple[Array, ...]]:
+        """(sum(weight*loss) an output, positions an output, sum of weights an output, activity penalty, outputs).
+
+        `gradient` (flat, the graph's layout) receives the gradient of the sum over positions of scale*weight*loss: not
+        normalised. Targets have the outputs' shapes, or without the last axis int64 labels for the sparse loss; weights
+        have the shape of a leading part of the positions' shape (M, ...).
+        """
+    def train_step(
+        self,
+        inputs: tuple[Array, ...],
+        targets: tuple[Array, ...],
+        weights: tuple[Array | None, ...],
+        losses: tuple[LossSpec, ...],
+        seed: int,
+        call: int,
+        normalizer: float,
+        optimizer: Optimizer,
+        learning_rate: float,
+    ) -> tuple[list[float], list[float], list[float], float, tuple[Array, ...]]:
+        """`step` in training, then the optimizer with gradients / normalizer, in one call (all outputs' sums share it)."""
+
+class Hyper:
+    """A hypernetwork: two networks, flags of generated target entries, the pipeline between them.
+
+    `generator` None: the caller hands theta in (functional calls). `penalties`: (l1, l2) for each target entry.
+    Gradient vector layout: the generator's entries, then the target's own (not generated) entries.
+    """
+
+    def __init__(
+        self,
+        generator: Network | None,
+        target: Network,
+        generated: Sequence[bool],
+        base: Array | None,
+        penalties: Sequence[tuple[float, float]] | None,
+    ) -> None: ...
+    @property
+    def head(self) -> str: ...
+    @property
+    def generated_count(self) -> int: ...
+    def predict(
+        self,
+        conditions: tuple[Array, ...],
+        inputs: tuple[Array, ...],
+        mode: Mode,
+        out: tuple[Array, ...] | None,
+        training: bool,
+        seed: int,
+        call: int,
+    ) -> tuple[Array, ...]:
+        """Without a generator, conditions is (theta,) of shape (1, P) or (N, P)."""
+    def gradients(
+        self,
+        conditions: tuple[Array, ...],
+        inputs: tuple[Array, ...],
+        output_gradients: tuple[Array, ...],
+        mode: Mode,
+        want_conditions: bool,
+        want_inputs: bool,
+        want_params: bool,
+        training: bool,
+        seed: int,
+        call: int,
+    ) -> tuple[tuple[Array | None, ...] | None, tuple[Array | None, ...] | None, Array | None]:
+        """(condition gradients, input gradients, flat parameter gradient); None where not wanted or integer."""
+    def step(
+        self,
+        conditions: tuple[Array, ...],
+        inputs: tuple[Array, ...],
+        targets: tuple[Array, ...],
+        weights: tuple[Array | None, ...],
+        losses: tuple[LossSpec, ...],
+        mode: Mode,
+        kind: Literal["evaluate", "gradients"],
+        training: bool,
+        seed: int,
+        call: int,
+        normalizer: float,
+        gradient: Array | None,
+    ) -> tuple[list[float], list[float], list[float], float, float, tuple[Array, ...]]:
+        """As Network.step, with the penalties on generated weights (mean over networks) before the outputs.
+
+        Weights have shape (N,), (N, M) or a longer leading part of the positions' shape; in modes "one" and "rows" (M,)
+        and (N,).
+        """
+    def train_step(
+        self,
+        conditions: tuple[Array, ...],
+        inputs: tuple[Array, ...],
+        targets: tuple[Array, ...],
+        weights: tuple[Array | None, ...],
+        losses: tuple[LossSpec, ...],
+        mode: Mode,
+        seed: int,
+        call: int,
+        normalizer: float,
+        optimizer: Optimizer,
+        learning_rate: float,
+    ) -> tuple[list[float], list[float], list[float], float, float, tuple[Array, ...]]: ...
+
+# ---- optimizers ----
+class Optimizer:
+    """Slots and settings; `spans`: (weight_offset, offset, count, trainable, decay) each.
+
+    weight_offset counts in the memory of the weights (a store, or the array given), offset in gradient and slots.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        params: tuple[float, float, float, float],
+        weight_decay: float,
+        clipnorm: float,
+        clipvalue: float,
+        global_clipnorm: float,
+        spans: Sequence[tuple[int, int, int, bool, bool]],
+        dtype: str,
+    ) -> None: ...
+    step: int
+    @property
+    def slots(self) -> tuple[Array, ...]:
+        """Live views of the state vectors (P,), zero at birth."""
+    def set_spans(self, spans: Sequence[tuple[int, int, int, bool, bool]]) -> None:
+        """New spans of the same total size (trainable flags changed, weights moved)."""
+    def apply(self, weights: Array | Store, gradient: Array, learning_rate: float, grad_scale: float) -> None:
+        """One update in place; raises the version of a store (or of the store that the array is a view of)."""
+    def delta(self, weights: Array | Store, gradient: Array, learning_rate: float, grad_scale: float) -> Array:
+        """What `apply` would add; changes nothing."""
+
+# ---- single functions on arrays ----
+def map_forward(name: str, params: tuple[float, ...], x: Array) -> Array:
+    """An elementwise activation by its C name (see hn_map), or "softmax", "log_softmax" over the last axis."""
+
+def map_backward(name: str, params: tuple[float, ...], x: Array, y: Array, dy: Array) -> Array: ...
+def loss_values(kind: str, input: str, param: float, target: Array, prediction: Array) -> Array:
+    """Each position's loss: prediction.shape[:-1]."""
+
+def loss_gradient(kind: str, input: str, param: float, target: Array, prediction: Array, weight: Array | None) -> Array:
+    """weight * d loss / d prediction; weight has prediction.shape[:-1]."""
+
+# ---- files ----
+def read_file(path: str) -> tuple[dict[str, Array], dict[str, str]]: ...
+def write_file(path: str, tensors: dict[str, Array], texts: dict[str, str]) -> None: ...
+
+# ---- the machine ----
+def isa() -> str: ...
+def available_isas() -> list[str]: ...
+def get_num_threads() -> int: ...
+def set_num_threads(threads: int) -> None: ...
+def counters() -> dict[str, int]:
+    """{"generator_rows", "calls" (runs of the pipeline), "live_blocks"} since the process started."""
+def fail_allocation_at(k: int) -> None:
+    """For tests: the k-th allocation of the library from now on fails, once; 0 switches this off."""
