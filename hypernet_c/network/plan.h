@@ -76,7 +76,9 @@ void hn_plan_forward(const hn_plan *plan, const hn_run *run);
 void hn_plan_backward(const hn_plan *plan, const hn_run *run);
 
 /* The same, op by op, for a caller that supplies an op's weights just in time: begin, then nodes 0 .. count - 1 forward,
-   end; begin, nodes count - 1 .. 0 backward, end. An entry's source must be right while a node that uses it runs. */
+   end; begin, nodes count - 1 .. 0 backward, end. An entry's source must be right while a node that uses it runs. In one
+   backward, the first node that uses an entry writes its gradient (adds, if the source accumulates) and later ones add to
+   it; hn_plan_backward_end clears the gradients of entries that no node has touched, unless they accumulate. */
 int32_t hn_plan_node_count(const hn_plan *plan);
 /* Entry numbers used by a node; `*count` may be 0. */
 const int32_t *hn_plan_node_entries(const hn_plan *plan, int32_t node, int32_t *count);

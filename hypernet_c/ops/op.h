@@ -17,6 +17,8 @@
 #define HN_MAX_INPUTS 64
 #define HN_MAX_ENTRIES 4
 #define HN_MAX_SAVED 2
+#define HN_MAX_ATTRIBUTES 8
+#define HN_SCRATCH_ALIGNMENT 64
 
 /* One attribute of an op, by name. Integers, flags and enumerations use `integer`; lists use `list`. */
 typedef enum hn_attribute_type { HN_ATTRIBUTE_INTEGER, HN_ATTRIBUTE_NUMBER, HN_ATTRIBUTE_NAME, HN_ATTRIBUTE_SHAPE }
@@ -120,7 +122,8 @@ typedef struct hn_op {
                           hn_dtype dtype, hn_op_spec *spec, hn_error *error);
     /* Elements a row of each saved array (0: none), for a closed node. May be NULL: none. */
     void (*saved_sizes)(const hn_node_info *node, int64_t sizes[HN_MAX_SAVED]);
-    /* Bytes of scratch a thread, beyond kernels->scratch which is always there first. May be NULL: none. */
+    /* Bytes of scratch a thread, behind kernels->scratch (rounded up to HN_SCRATCH_ALIGNMENT), which is always there
+       first. May be NULL: none. */
     size_t (*scratch_size)(const hn_node_info *node, hn_dtype dtype);
     /* Estimated floating-point operations of one row, forward. */
     double (*work)(const hn_node_info *node);
@@ -130,6 +133,9 @@ typedef struct hn_op {
     void (*backward)(const hn_op_call *call);
     /* The final activation, if a loss may be fused with it: "softmax", "sigmoid", else NULL. May be NULL. */
     const char *(*fusable_activation)(const hn_node_info *node);
+    /* Turns complete attributes into what the op runs with: numbers behind names, defaults that depend on other
+       attributes. Called once, by hn_op_complete; doing it again changes nothing. May be NULL. */
+    void (*resolve)(hn_attribute *attributes);
 } hn_op;
 
 /* The op called `name`, or NULL. */
@@ -138,5 +144,15 @@ const hn_op *hn_op_find(const char *name);
 /* Every op: index 0 <= i < hn_op_count(). */
 const hn_op *hn_op_at(int32_t index);
 int32_t hn_op_count(void);
+
+/* Fills `complete` (room for op->attribute_count) from `given`, any subset of the op's attributes in any order; the
+   others take their defaults. HN_ERROR_VALUE for an unknown or repeated name, HN_ERROR_TYPE for a wrong type (an integer
+   will do for a number). A number may be infinite, never nan. */
+hn_status hn_op_complete(const hn_op *op, const hn_attribute *given, int32_t given_count, hn_attribute *complete,
+                         hn_error *error);
+
+/* The number of inputs checked, then op->describe on complete attributes. */
+hn_status hn_op_describe(const hn_op *op, const hn_attribute *complete, int32_t input_count,
+                         const hn_tensor_info *inputs, hn_dtype dtype, hn_op_spec *spec, hn_error *error);
 
 #endif

@@ -1,0 +1,110 @@
+/* Many matrix products of one shape. */
+#include "product.h"
+#include "fold.h"
+#include "../base/threads.h"
+
+/* Rough speeds for cutting: operations and bytes a nanosecond; the length of a chunk and the shortest useful sides. */
+static const double flops_per_ns = 25.0, bytes_per_ns = 8.0, chunk_ns = 40000.0;
+enum { ROWS_MIN = 96, COLUMNS_MIN = 128, ROWS_STEP = 48, COLUMNS_STEP = 64, BLOCKS_MAX = 64 };
+
+static int64_t divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Cuts `size` into about `wanted` blocks of whole `step`s, none of them (but the last) under `least`. */
+static int64_t block_size(int64_t size, double wanted, int64_t least, int64_t step)
+{
+    int64_t most = size / least;
+    int64_t count = wanted < (double)most ? (int64_t)wanted : most;
+    if (count <= 1)
+        return size > 0 ? size : 1;
+    return divide_up(divide_up(size, count), step) * step;
+}
+
+void hn_product_cut(hn_product *p)
+{
+    double element = (double)hn_dtype_size(p->kernels->dtype);
+    double inner = (double)(p->counts[1] * p->counts[2]);
+    double m = (double)p->m, n = (double)p->n, k = (double)p->k;
+    double moved = p->form == HN_GEMM_TN ? m * n : k * n;
+    double one = (2.0 * m * n * k / flops_per_ns * element / 4.0 + moved * element / bytes_per_ns) * inner + 20.0;
+    double wanted = one / chunk_ns;
+    if (wanted > BLOCKS_MAX)
+        wanted = BLOCKS_MAX;
+    p->row_block = block_size(p->m, wanted, p->form == HN_GEMM_TN ? ROWS_STEP / 2 : ROWS_MIN, ROWS_STEP / 2);
+    p->row_blocks = p->m ? divide_up(p->m, p->row_block) : 1;
+    p->column_block = block_size(p->n, wanted / (double)p->row_blocks + 0.5, COLUMNS_MIN, COLUMNS_STEP);
+    p->column_blocks = p->n ? divide_up(p->n, p->column_block) : 1;
+    int64_t each = p->row_blocks * p->column_blocks;
+    p->items = p->counts[0] * each;
+    p->work = one * (double)p->counts[0];
+    double fitting = chunk_ns * (double)each / one;
+    p->item_block = fitting <= 1.0 ? 1 : fitting >= (double)p->items ? p->items : (int64_t)fitting;
+    if (p->item_block < 1)
+        p->item_block = 1;
+}
+
+hn_product_block hn_product_block_at(const hn_product *p, int64_t item)
+{
+    hn_product_block block;
+    if (p->row_blocks * p->column_blocks == 1) {
+        block = (hn_product_block){item, 0, p->m, 0, p->n};
+        return block;
+    }
+    int64_t rest = item / p->row_blocks;
+    block.index = rest / p->column_blocks;
+    block.row = item % p->row_blocks * p->row_block;
+    block.column = rest % p->column_blocks * p->column_block;
+    block.rows = p->m - block.row < p->row_block ? p->m - block.row : p->row_block;
+    block.columns = p->n - block.column < p->column_block ? p->n - block.column : p->column_block;
+    return block;
+}
+
+static int64_t operand_start(const hn_operand *operand, int64_t index, int64_t row, int64_t column)
+{
+    return index * operand->strides[0] + row * operand->ld + column;
+}
+
+char *hn_product_c_at(const hn_product *p, const hn_product_block *block)
+{
+    size_t element = hn_dtype_size(p->kernels->dtype);
+    return hn_move(p->c.data, operand_start(&p->c, block->index, block->row, block->column), element);
+}
+
+void hn_product_run_block(const hn_product *p, const hn_product_block *block, void *scratch)
+{
+    size_t element = hn_dtype_size(p->kernels->dtype);
+    int a_by_column = p->form == HN_GEMM_TN, b_by_row = p->form == HN_GEMM_NT;
+    int64_t a_start = operand_start(&p->a, block->index, a_by_column ? 0 : block->row, a_by_column ? block->row : 0);
+    int64_t b_start = operand_start(&p->b, block->index, b_by_row ? block->column : 0, b_by_row ? 0 : block->column);
+    const char *a = hn_move(p->a.data, a_start, element), *b = hn_move(p->b.data, b_start, element);
+    char *c = hn_product_c_at(p, block);
+    const char *bias = NULL;
+    if (p->bias.data)
+        bias = hn_move(p->bias.data, operand_start(&p->bias, block->index, 0, block->column), element);
+    for (int64_t i = 0; i < p->counts[1]; i++)
+        for (int64_t j = 0; j < p->counts[2]; j++) {
+            int later = (i > 0 && p->c.strides[1] == 0) || (j > 0 && p->c.strides[2] == 0);
+            p->kernels->gemm(p->form, block->rows, block->columns, p->k,
+                             hn_move(a, i * p->a.strides[1] + j * p->a.strides[2], element), p->a.ld,
+                             hn_move(b, i * p->b.strides[1] + j * p->b.strides[2], element), p->b.ld, bias,
+                             p->accumulate || later,
+                             hn_move(c, i * p->c.strides[1] + j * p->c.strides[2], element), p->c.ld, scratch);
+        }
+}
+
+int64_t hn_product_end(const hn_product *p, int64_t chunk)
+{
+    int64_t end = (chunk + 1) * p->item_block;
+    return end < p->items ? end : p->items;
+}
+
+void hn_product_run(const hn_product *p, int32_t threads, hn_product_body body, void *context)
+{
+    int64_t chunks = divide_up(p->items, p->item_block);
+    if (chunks == 1)
+        body(context, 0, 0);
+    else if (chunks > 1)
+        hn_parallel(threads, chunks, p->work, body, context);
+}
