@@ -1,0 +1,63 @@
+#include "memory.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* calloc gives large blocks lazily zeroed; the block's own start is kept in the word before the aligned pointer. */
+static _Atomic int64_t live_blocks;
+static _Atomic int64_t fail_countdown;
+
+int hn_size_multiply(size_t a, size_t b, size_t *product)
+{
+    return !__builtin_mul_overflow(a, b, product);
+}
+
+int hn_size_add(size_t a, size_t b, size_t *sum)
+{
+    return !__builtin_add_overflow(a, b, sum);
+}
+
+static int must_fail(void)
+{
+    if (atomic_load_explicit(&fail_countdown, memory_order_relaxed) == 0)
+        return 0;
+    return atomic_fetch_sub(&fail_countdown, 1) == 1;
+}
+
+void *hn_memory_allocate(size_t count, size_t size, hn_error *error)
+{
+    size_t bytes, total;
+    char *block = NULL;
+    if (!hn_size_multiply(count, size, &bytes) || !hn_size_add(bytes, HN_ALIGNMENT + sizeof(void *), &total)) {
+        hn_error_set(error, HN_ERROR_MEMORY, "%zu elements of %zu bytes do not fit into the address space", count, size);
+        return NULL;
+    }
+    if (!must_fail())
+        block = calloc(1, total);
+    if (!block) {
+        hn_error_set(error, HN_ERROR_MEMORY, "could not allocate %zu bytes", bytes);
+        return NULL;
+    }
+    uintptr_t start = ((uintptr_t)block + sizeof(void *) + HN_ALIGNMENT - 1) & ~(uintptr_t)(HN_ALIGNMENT - 1);
+    ((void **)start)[-1] = block;
+    atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
+    return (void *)start;
+}
+
+void hn_memory_free(void *pointer)
+{
+    if (!pointer)
+        return;
+    atomic_fetch_sub_explicit(&live_blocks, 1, memory_order_relaxed);
+    free(((void **)pointer)[-1]);
+}
+
+void hn_memory_fail_at(int64_t k)
+{
+    atomic_store(&fail_countdown, k);
+}
+
+int64_t hn_memory_live_blocks(void)
+{
+    return atomic_load(&live_blocks);
+}

@@ -1,0 +1,157 @@
+/* The reference kernels: the formulas of kernels.h, one element at a time, in double. */
+#include "kernels.h"
+#include "tables.h"
+
+#include <math.h>
+
+static double sigmoid(double x)
+{
+    return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
+}
+
+static const double SELU_SCALE = 1.0507009873554805, SELU_ALPHA = 1.6732632423543772;
+static const double GELU_C = 0.7978845608028654, GELU_CUBE = 0.044715;
+
+static double reference_map(hn_map map, const double *params, double x)
+{
+    switch (map) {
+    case HN_MAP_RELU:
+        return x < 0 ? 0 : x;
+    case HN_MAP_RELU_GENERAL:
+        return x >= params[1] ? params[1] : x < params[2] ? params[0] * (x - params[2]) : x;
+    case HN_MAP_ELU:
+        return x > 0 ? x : params[0] * expm1(x);
+    case HN_MAP_SELU:
+        return SELU_SCALE * (x > 0 ? x : SELU_ALPHA * expm1(x));
+    case HN_MAP_GELU:
+        return x * 0.5 * erfc(-x * M_SQRT1_2);
+    case HN_MAP_GELU_TANH:
+        return 0.5 * x * (1 + tanh(GELU_C * (x + GELU_CUBE * x * x * x)));
+    case HN_MAP_SILU:
+        return x * sigmoid(x);
+    case HN_MAP_SIGMOID:
+        return sigmoid(x);
+    case HN_MAP_TANH:
+        return tanh(x);
+    case HN_MAP_SOFTPLUS:
+        return (x < 0 ? 0 : x) + log1p(exp(-fabs(x)));
+    case HN_MAP_SOFTSIGN:
+        return x / (1 + fabs(x));
+    case HN_MAP_EXPONENTIAL:
+        return exp(x);
+    case HN_MAP_HARD_SIGMOID: {
+        double y = x / 6 + 0.5;
+        return y < 0 ? 0 : y > 1 ? 1 : y;
+    }
+    default:
+        return x;
+    }
+}
+
+/* d map / dx, from y where hn_map_info says so, else from x. */
+static double reference_map_slope(hn_map map, const double *params, double v)
+{
+    switch (map) {
+    case HN_MAP_RELU:
+        return v > 0 ? 1 : 0;
+    case HN_MAP_RELU_GENERAL:
+        return v >= params[1] ? 0 : v < params[2] ? params[0] : 1;
+    case HN_MAP_ELU:
+        return v > 0 ? 1 : params[0] * exp(v);
+    case HN_MAP_SELU:
+        return SELU_SCALE * (v > 0 ? 1 : SELU_ALPHA * exp(v));
+    case HN_MAP_GELU:
+        return 0.5 * erfc(-v * M_SQRT1_2) + v * exp(-0.5 * v * v) * 0.3989422804014327;
+    case HN_MAP_GELU_TANH: {
+        double t = tanh(GELU_C * (v + GELU_CUBE * v * v * v));
+        return 0.5 * (1 + t) + 0.5 * v * (1 - t * t) * GELU_C * (1 + 3 * GELU_CUBE * v * v);
+    }
+    case HN_MAP_SILU: {
+        double s = sigmoid(v);
+        return s * (1 + v * (1 - s));
+    }
+    case HN_MAP_SIGMOID:
+        return v * (1 - v);
+    case HN_MAP_TANH:
+        return 1 - v * v;
+    case HN_MAP_SOFTPLUS:
+        return sigmoid(v);
+    case HN_MAP_SOFTSIGN:
+        return 1 / ((1 + fabs(v)) * (1 + fabs(v)));
+    case HN_MAP_EXPONENTIAL:
+        return v;
+    case HN_MAP_HARD_SIGMOID:
+        return v > -3 && v < 3 ? 1.0 / 6 : 0;
+    default:
+        return 1;
+    }
+}
+
+/* One element of a separable loss, and its slope with respect to p (FUSED: to the logit). */
+static double reference_loss(hn_loss_kind kind, hn_loss_input input, double param, double t, double p, double *slope)
+{
+    double e = p - t;
+    switch (kind) {
+    case HN_LOSS_MEAN_SQUARED_ERROR:
+        *slope = 2 * e;
+        return e * e;
+    case HN_LOSS_MEAN_ABSOLUTE_ERROR:
+        *slope = e > 0 ? 1 : e < 0 ? -1 : e;
+        return fabs(e);
+    case HN_LOSS_HUBER:
+        *slope = e > param ? param : e < -param ? -param : e;
+        return fabs(e) <= param ? e * e / 2 : param * fabs(e) - param * param / 2;
+    default: { /* binary cross-entropy */
+        if (input == HN_LOSS_LOGITS) {
+            *slope = sigmoid(p) - t;
+            return (p < 0 ? 0 : p) - p * t + log1p(exp(-fabs(p)));
+        }
+        double q = p < 1e-7 ? 1e-7 : p > 1 - 1e-7 ? 1 - 1e-7 : p;
+        *slope = input == HN_LOSS_FUSED ? p - t : q == p ? (q - t) / (q * (1 - q)) : 0;
+        return -t * log(q) - (1 - t) * log(1 - q);
+    }
+    }
+}
+
+/* The change of one weight after decay, and its new slots. */
+static double reference_optimizer(hn_optimizer_kind kind, const hn_optimizer_args *args, double g, double *s)
+{
+    const double *p = args->params, lr = args->learning_rate;
+    if (kind == HN_OPTIMIZER_SGD) {
+        if (p[0] == 0)
+            return -lr * g;
+        s[0] = p[0] * s[0] - lr * g;
+        return p[1] != 0 ? p[0] * s[0] - lr * g : s[0];
+    }
+    if (kind == HN_OPTIMIZER_RMSPROP) {
+        double denominator;
+        s[0] = p[0] * s[0] + (1 - p[0]) * g * g;
+        denominator = s[0];
+        if (p[3] != 0) {
+            s[1] = p[0] * s[1] + (1 - p[0]) * g;
+            denominator -= s[1] * s[1];
+        }
+        double update = lr * g / sqrt(denominator + p[2]);
+        if (p[1] == 0)
+            return -update;
+        s[2] = p[1] * s[2] + update;
+        return -s[2];
+    }
+    double t = (double)args->step, rate = lr * sqrt(1 - pow(p[1], t)) / (1 - pow(p[0], t));
+    s[0] += (g - s[0]) * (1 - p[0]);
+    s[1] += (g * g - s[1]) * (1 - p[1]);
+    s[2] = s[1] > s[2] ? s[1] : s[2];
+    return -rate * s[0] / (sqrt(p[3] != 0 ? s[2] : s[1]) + p[2]);
+}
+
+#define T float
+#define R(name) reference_f32_##name
+#include "reference.inc"
+const hn_kernels hn_kernels_reference_f32 = HN_KERNELS_TABLE(HN_ISA_REFERENCE, HN_FLOAT32, 0, R);
+#undef T
+#undef R
+
+#define T double
+#define R(name) reference_f64_##name
+#include "reference.inc"
+const hn_kernels hn_kernels_reference_f64 = HN_KERNELS_TABLE(HN_ISA_REFERENCE, HN_FLOAT64, 0, R);
