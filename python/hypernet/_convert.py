@@ -1,0 +1,47 @@
+"""Arrays that come from outside: checked and converted once, or used in place where they already fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def as_array(value: Any) -> Array:
+    """Any numeric array-like as a NumPy array, without a copy where there is none to make.
+
+    Raises
+    ------
+    ValueError
+        Objects, strings, complex numbers, ragged lists.
+    """
+    if type(value) is np.ndarray:
+        array = value
+    elif isinstance(value, np.ndarray) or not hasattr(value, "__dlpack__"):
+        array = np.asarray(value)
+    else:
+        array = np.from_dlpack(value)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(
+            f"Invalid dtype: {array.dtype}. Expected an array of numbers (float, int or bool), received one of shape "
+            f"{array.shape}; convert it with `.astype('float32')`."
+        )
+    return array
+
+
+def as_dtype(value: Any, dtype: str, what: str = "") -> Array:
+    """An array of the network's dtype, or int64 ids; floats that should be ids must be whole numbers."""
+    if type(value) is np.ndarray and value.dtype == dtype:
+        return value
+    array = as_array(value)
+    if dtype != "int64":
+        return array if array.dtype == dtype else array.astype(dtype)
+    if array.dtype.kind == "f":
+        ids = array.astype(np.int64) if np.isfinite(array).all() else None
+        if ids is None or not (ids == array).all():
+            raise ValueError(f"Ids must be whole numbers. Received for {what}: an array of {array.dtype} that has others.")
+        return ids
+    return array if array.dtype == np.int64 else array.astype(np.int64)

@@ -1,0 +1,225 @@
+"""Weights: where their numbers live. A store of the core holds a flat vector; a block knows whose weights are in it.
+
+Every layer builds into a block of its own. A model whose weights lie in several blocks joins them into one, in its own
+order, and everything that used the old ones is bound anew when it runs next.
+"""
+
+from __future__ import annotations
+
+import weakref
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+
+if TYPE_CHECKING:
+    from .layers.base import Layer
+
+Array = NDArray[Any]
+
+
+class User(Protocol):
+    """Something that has compiled the place of weights into it."""
+
+    def _unbind(self) -> None: ...
+
+
+class Block:
+    """A store, the weights that live in it, and who must be told when they move."""
+
+    def __init__(self, count: int, dtype: str) -> None:
+        self.store = _core.Store(count, dtype)
+        self.members: list[weakref.ref[Weight]] = []
+        self.users: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def adopt(self, weights: Sequence[Weight]) -> None:
+        """Give these weights their place, one after the other, from the start of the store."""
+        offset = 0
+        for weight in weights:
+            weight.block, weight.offset = self, offset
+            self.members.append(weakref.ref(weight))
+            offset += weight.size
+
+    def living(self) -> list[Weight]:
+        """The weights that still exist, in the order of the store."""
+        alive = (reference() for reference in self.members)
+        return [weight for weight in alive if weight is not None and weight.block is self]
+
+
+class Weight:
+    """One array of weights of a layer.
+
+    Attributes
+    ----------
+    name, path : str
+        "kernel" and "dense/kernel".
+    role : str
+        "kernel", "bias", "scale" or "table".
+    shape, size, fan_in, fan_out
+        As the layer's op describes them.
+    initializer, regularizer, constraint
+        Objects, or None.
+    store, offset
+        Where the numbers live: the core's store, and the place in it in elements.
+    """
+
+    def __init__(
+        self,
+        layer: Layer,
+        spec: _core.EntrySpec,
+        dtype: str,
+        initializer: Any,
+        regularizer: Any = None,
+        constraint: Any = None,
+    ) -> None:
+        self.layer = layer
+        self.name, self.role, self.shape, self.fan_in, self.fan_out = spec
+        self.size = int(np.prod(self.shape, dtype=np.int64))
+        self.dtype = dtype
+        self.initializer = initializer
+        self.regularizer = regularizer
+        self.constraint = constraint
+        self.block: Block
+        self.offset = 0
+        self._own_trainable = True
+        # Checksum of what a default initializer gave, while a HyperModel may still replace it; else None.
+        self.initial_checksum: int | None = None
+
+    @property
+    def path(self) -> str:
+        """Layer name, slash, weight name."""
+        return f"{self.layer.name}/{self.name}"
+
+    @property
+    def store(self) -> _core.Store:
+        """The store that holds the numbers now."""
+        return self.block.store
+
+    @property
+    def trainable(self) -> bool:
+        """The weight's own flag and its layer's."""
+        return self._own_trainable and self.layer.trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._own_trainable = bool(value)
+
+    @property
+    def value(self) -> Array:
+        """A live, writable view."""
+        return self.store.view(self.offset, self.shape)
+
+    def numpy(self) -> Array:
+        """A copy."""
+        return self.value.copy()
+
+    def assign(self, value: Any) -> None:
+        """Write new numbers of the same shape (ValueError if it differs)."""
+        array = np.asarray(value, dtype=self.dtype)
+        if array.shape != self.shape:
+            raise ValueError(
+                f"The shape of the target variable and the shape of the target value in `variable.assign(value)` must "
+                f"match. variable.shape={self.shape}, Received: value.shape={array.shape}. Target variable: {self!r}"
+            )
+        write([self], [array])
+
+    def initialize(self) -> None:
+        """Fill with what the initializer gives."""
+        self.value[...] = self.initializer(self.shape, dtype=self.dtype, fan_in=self.fan_in, fan_out=self.fan_out)
+
+    def checksum(self) -> int:
+        """A number that changes with any bit of the value."""
+        return zlib.crc32(self.value.reshape(-1).view(np.uint8).data) if self.size else 0
+
+    def __repr__(self) -> str:
+        return f"<Weight path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+
+
+def allocate(weights: Sequence[Weight], dtype: str) -> None:
+    """A new block for new weights, filled by their initializers."""
+    block = Block(sum(weight.size for weight in weights), dtype)
+    block.adopt(weights)
+    for weight in weights:
+        weight.initialize()
+
+
+def is_contiguous(weights: Sequence[Weight]) -> bool:
+    """Whether they lie in one store, one directly after the other."""
+    if not weights:
+        return True
+    first = weights[0]
+    offset = first.offset
+    for weight in weights:
+        if weight.block is not first.block or weight.offset != offset:
+            return False
+        offset += weight.size
+    return True
+
+
+def join(weights: Sequence[Weight], contiguous: bool = False) -> Block | None:
+    """Bring weights into one block and return it (None if there are no weights).
+
+    Nothing moves if they are in one block already (and lie one after the other, where `contiguous` asks for that).
+    Otherwise the union starts with these weights in this order, followed by what else lives in the old blocks.
+
+    Raises
+    ------
+    BufferError
+        Arrays over an old store are alive: they would no longer show the weights.
+    """
+    if not weights:
+        return None
+    blocks = list(dict.fromkeys(weight.block for weight in weights))
+    if len(blocks) == 1 and (not contiguous or is_contiguous(weights)):
+        return blocks[0]
+    for block in blocks:
+        if block.store.live_views:
+            names = ", ".join(weight.path for weight in block.living()[:4])
+            raise BufferError(
+                f"Weights ({names}, ...) must move into one store with others, but {block.store.live_views} array(s) "
+                f"over their old memory are alive (from `params`, `kernel`, `bias`, `unflatten` or `value`). Delete "
+                f"these arrays, or work on copies, and try again."
+            )
+    ours = {id(weight) for weight in weights}
+    rest = [weight for block in blocks for weight in block.living() if id(weight) not in ours]
+    union = [*weights, *rest]
+    claimed = []
+    try:
+        for block in blocks:
+            block.store.claim()
+            claimed.append(block.store)
+        new = Block(sum(weight.size for weight in union), weights[0].dtype)
+        values = new.store.view(0, (new.store.count,))
+        offset = 0
+        for weight in union:
+            values[offset : offset + weight.size] = weight.value.reshape(-1)
+            offset += weight.size
+        new.adopt(union)
+    finally:
+        for store in claimed:
+            store.release()
+    for block in blocks:
+        for user in list(block.users):
+            user._unbind()
+    return new
+
+
+def write(weights: Sequence[Weight], values: Sequence[Array]) -> None:
+    """Write checked values into weights, as the stores' one writer, and raise the stores' versions."""
+    stores = list(dict.fromkeys(weight.store for weight in weights))
+    claimed = []
+    try:
+        for store in stores:
+            store.claim()
+            claimed.append(store)
+        for weight, value in zip(weights, values, strict=True):
+            weight.value[...] = value.reshape(weight.shape)
+        for store in stores:
+            store.touch()
+    finally:
+        for store in claimed:
+            store.release()

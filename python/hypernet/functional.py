@@ -1,0 +1,249 @@
+"""Models as functions of their weights: theta comes in, nothing is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core, _nest
+from ._convert import as_dtype
+from ._pullback import FunctionalGradients, Pullback, call_seed
+from .hyper.data import leaves_of
+from .hyper.model import HyperModel
+from .hyper.modes import Leaf, Meeting, meet
+from .models.data import match_structure, pack_outputs
+from .models.model import Model
+
+Array = NDArray[Any]
+
+
+def functional_call(
+    model: Model | HyperModel,
+    theta: Any,
+    x: Any,
+    training: bool = False,
+    seed: int | None = None,
+    out: Any = None,
+) -> Any:
+    """Outputs of a model with the weights `theta` instead of its own.
+
+    Parameters
+    ----------
+    model : Model or HyperModel
+        What to compute; its own weights play no part.
+    theta : array (P,) or (N, P)
+        One vector of weights, in the order of `params`, or one for each of N networks. Not copied where it is an aligned
+        array of the model's dtype (a HyperModel's is copied once).
+    x : array, or nested arrays
+        (M, D), (N, D), (N, M, D) or (1, M, D), as a HyperModel's x meets its conditions.
+    training : bool
+        True: dropout acts.
+    seed : int, optional
+        For dropout.
+    out : array, or nested arrays, optional
+        Where to write.
+
+    Returns
+    -------
+    array, or nested arrays
+        (M, *o), (N, *o) or (N, M, *o).
+
+    Raises
+    ------
+    ValueError
+        The shapes fit no mode; says both and the four choices.
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> target = hn.target_network(3, 2)
+    >>> theta = hn.zeros((5, target.count_params()))
+    >>> hn.functional_call(target, theta, hn.ones((5, 3))).tolist()[0]
+    [0.5, 0.5]
+    """
+    if isinstance(model, HyperModel):
+        results, _ = _hyper_forward(model, theta, x, training, call_seed(training, seed))
+        return _copy_out(model._pack_outputs(results), out)
+    meeting, core = _prepare(model, theta, x)
+    target_out = None
+    if out is not None:
+        target_out = tuple(match_structure(model._known("outputs").output_structure, model.output_names, out, "out"))
+    outputs = core.predict(
+        meeting.conditions, meeting.inputs, meeting.mode, target_out, training, call_seed(training, seed), 0
+    )
+    return model._pack_outputs(outputs)
+
+
+def functional_vjp(
+    model: Model | HyperModel, theta: Any, x: Any, training: bool = False, seed: int | None = None
+) -> tuple[Any, Pullback[FunctionalGradients]]:
+    """Outputs as of `functional_call`, and a function from their gradients to those of theta and inputs.
+
+    Parameters
+    ----------
+    model, theta, x, training, seed
+        As for `functional_call`.
+
+    Returns
+    -------
+    y : array, or nested arrays
+        The outputs.
+    pullback : callable
+        `pullback(dy)` has `.theta` (in theta's shape) and `.inputs` (nested as x); it may be called again.
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> target = hn.target_network(3, 2)
+    >>> y, pullback = hn.functional_vjp(target, hn.zeros(target.count_params()), hn.ones((4, 3)))
+    >>> pullback(hn.ones((4, 2))).theta.shape == (target.count_params(),)
+    True
+    """
+    number = call_seed(training, seed)
+    if isinstance(model, HyperModel):
+        outputs, run = _hyper_forward(model, theta, x, training, number)
+        structure = model.target._known("outputs").output_structure
+        return model._pack_outputs(outputs), Pullback(outputs, structure, model.output_names, run, _never_stale)
+    meeting, core = _prepare(model, theta, x)
+    outputs = core.predict(meeting.conditions, meeting.inputs, meeting.mode, None, training, number, 0)
+    input_structure = model._known("inputs").input_structure
+
+    def run_model(output_gradients: tuple[Array, ...]) -> FunctionalGradients:
+        found, inputs, _ = core.gradients(
+            meeting.conditions, meeting.inputs, output_gradients, meeting.mode, True, True, False, training, number, 0
+        )
+        assert found is not None and found[0] is not None and inputs is not None
+        return FunctionalGradients(found[0].reshape(meeting.given[0]), pack_outputs(input_structure, inputs))
+
+    structure = model._known("outputs").output_structure
+    return model._pack_outputs(outputs), Pullback(outputs, structure, model.output_names, run_model, _never_stale)
+
+
+def _never_stale() -> None:
+    """A function of theta has no store that could change."""
+
+
+def _prepare(model: Model, theta: Any, x: Any) -> tuple[Meeting, _core.Hyper]:
+    graph = model._graph
+    if graph is None:
+        raise ValueError(f"Model '{model.name}' is not built yet: begin it with an `Input` layer.")
+    if graph.parameter_count == 0:
+        raise ValueError(f"Model '{model.name}' has no weights, so it is no function of theta; call it as it is.")
+    if model._functional is None:
+        offsets = [entry[-1] for entry in graph.entries()]
+        flags = [True] * len(offsets)
+        model._functional = _core.Hyper(None, _core.Network(graph, None, offsets), flags, None, None)
+    inputs = match_structure(model._known("inputs").input_structure, model.input_names, x, model.name)
+    leaf = Leaf("theta", (graph.parameter_count,), model.dtype)
+    return meet([theta], inputs, [leaf], leaves_of(model), model.name, "theta"), model._functional
+
+
+# ---- a HyperModel as a function of its weights ----
+Run = Callable[[tuple[Array, ...]], FunctionalGradients]
+
+
+def _hyper_forward(
+    model: HyperModel, theta: Any, x: Any, training: bool, seed: int
+) -> tuple[tuple[Array, ...], Run]:
+    vector = as_dtype(theta, model.dtype, "theta")
+    size = model._gradient_size
+    if vector.ndim not in (1, 2) or vector.shape[-1] != size:
+        raise ValueError(
+            f"functional_call: theta of '{model.name}' has the shape ({size},) or (N, {size}); received {vector.shape}."
+        )
+    if vector.ndim == 1 or vector.shape[0] == 1:
+        outputs, run = _one_hyper(model, vector.reshape(-1), x, training, seed)
+
+        def run_one(output_gradients: tuple[Array, ...]) -> FunctionalGradients:
+            gradients = run(output_gradients)
+            return FunctionalGradients(gradients.theta.reshape(vector.shape), gradients.inputs)
+
+        return outputs, run_one
+    return _many_hypers(model, vector, x, training, seed)
+
+
+def _one_hyper(model: HyperModel, theta: Array, x: Any, training: bool, seed: int) -> tuple[tuple[Array, ...], Run]:
+    """The pipeline over a store of its own that holds theta."""
+    meeting = model._meet(x)
+    generator, target = model.generator, model.target
+    graphs = generator._graph, target._graph
+    assert graphs[0] is not None and graphs[1] is not None
+    # Generated entries need a place that exists, though nobody reads it.
+    store = _core.Store(theta.size + max(graphs[1].parameter_count, 1), model.dtype)
+    store.view(0, (theta.size,))[...] = theta
+    own, unused = graphs[0].parameter_count, theta.size
+    offsets = []
+    for weight, on in zip(target._weights_in_order(), model._flags, strict=True):
+        offsets.append(unused if on else own)
+        own += 0 if on else weight.size
+    networks = (
+        _core.Network(graphs[0], store, [entry[-1] for entry in graphs[0].entries()]),
+        _core.Network(graphs[1], store, offsets),
+    )
+    core = _core.Hyper(*networks, model._flags, model._base, None)
+    outputs = core.predict(meeting.conditions, meeting.inputs, meeting.mode, None, training, seed, 0)
+    structures = model._structures()
+
+    def run(output_gradients: tuple[Array, ...]) -> FunctionalGradients:
+        found, inputs, params = core.gradients(
+            meeting.conditions, meeting.inputs, output_gradients, meeting.mode, True, True, True, training, seed, 0
+        )
+        assert found is not None and inputs is not None and params is not None
+        shaped = [None if g is None else g.reshape(shape) for g, shape in zip(found, meeting.given, strict=True)]
+        return FunctionalGradients(params, [pack_outputs(structures[0], shaped), pack_outputs(structures[1], inputs)])
+
+    return outputs, run
+
+
+def _many_hypers(
+    model: HyperModel, thetas: Array, x: Any, training: bool, seed: int
+) -> tuple[tuple[Array, ...], Run]:
+    """N hypernetworks, one after the other: cond and x have a leading axis of N each."""
+    structure = list(model._structures())
+    names = model.input_names
+    leaves = [np.asarray(leaf) for leaf in match_structure(structure, names, x, model.name)]
+    for leaf in leaves:
+        if leaf.ndim == 0 or leaf.shape[0] != thetas.shape[0]:
+            raise ValueError(
+                f"functional_call: with {thetas.shape[0]} vectors theta for '{model.name}', every array of x has a leading "
+                f"axis of {thetas.shape[0]}; received shapes {[leaf.shape for leaf in leaves]}."
+            )
+    runs: list[Run] = []
+    results: list[tuple[Array, ...]] = []
+    single = leaves[-1].ndim == len(model.target.inputs[-1].shape)  # one row for each: (N, D)
+    inputs_from = len(model.generator.inputs)
+    for n in range(thetas.shape[0]):
+        parts = [leaf[n][np.newaxis] if single and i >= inputs_from else leaf[n] for i, leaf in enumerate(leaves)]
+        outputs, run = _one_hyper(model, thetas[n], _nest.pack(structure, parts), training, seed)
+        results.append(tuple(output[0] for output in outputs) if single else outputs)
+        runs.append(run)
+    stacked = tuple(np.stack(parts) for parts in zip(*results, strict=True))
+
+    def run_all(output_gradients: tuple[Array, ...]) -> FunctionalGradients:
+        found = []
+        for n, run in enumerate(runs):
+            gradients = tuple(g[n][np.newaxis] if single else g[n] for g in output_gradients)
+            found.append(run(gradients))
+        flat = [_nest.flatten(gradient.inputs) for gradient in found]
+        inputs: list[Any] = []
+        for i, parts in enumerate(zip(*flat, strict=True)):
+            if parts[0] is None:
+                inputs.append(None)
+            else:
+                inputs.append(np.stack([part.reshape(leaves[i].shape[1:]) for part in parts]))
+        return FunctionalGradients(np.stack([gradient.theta for gradient in found]), _nest.pack(structure, inputs))
+
+    return stacked, run_all
+
+
+def _copy_out(results: Any, out: Any) -> Any:
+    if out is None:
+        return results
+    for array, target in zip(_nest.flatten(results), _nest.flatten(out), strict=True):
+        if not isinstance(target, np.ndarray) or target.shape != array.shape or target.dtype != array.dtype:
+            raise ValueError(f"`out` must be an array of {array.dtype} of shape {array.shape}.")
+        target[...] = array
+    return out

@@ -1,0 +1,199 @@
+"""How a HyperModel takes data, and what its trainer runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from .. import _core
+from .._shapes import fits
+from ..models.data import convert_sample_weight, convert_targets, match_structure, pack_outputs
+from ..models.model import Model
+from .modes import Leaf, Meeting, convert_conditions, meet
+
+if TYPE_CHECKING:
+    from ..training.examples import Examples, StepResult
+
+Array = NDArray[Any]
+
+
+def leaves_of(model: Model) -> list[Leaf]:
+    """A model's declared inputs."""
+    topology = model._known("inputs")
+    return [
+        Leaf(name, tensor.shape[1:], "int64" if topology.takes_ids(index) else model.dtype)
+        for index, (name, tensor) in enumerate(zip(model.input_names, topology.inputs, strict=True))
+    ]
+
+
+class HyperData:
+    """The part of a HyperModel that meets arrays."""
+
+    name: str
+    _generator: Model
+    _target: Model
+
+    def _bound(self) -> _core.Hyper:
+        raise NotImplementedError
+
+    def _structures(self) -> tuple[Any, Any]:
+        return (
+            self._generator._known("inputs").input_structure,
+            self._target._known("inputs").input_structure,
+        )
+
+    def _pack_outputs(self, outputs: Any) -> Any:
+        return pack_outputs(self._target._known("outputs").output_structure, outputs)
+
+    def _conditions(self, cond: Any) -> tuple[tuple[Array, ...], tuple[tuple[int, ...], ...]]:
+        """Conditions as (N, *sample), and the shapes in which they came."""
+        leaves = leaves_of(self._generator)
+        values = match_structure(self._structures()[0], self._generator.input_names, cond, self._generator.name)
+        found = convert_conditions(values, leaves, self.name)
+        return tuple(condition.array for condition in found), tuple(condition.given for condition in found)
+
+    def _meet(self, x: Any) -> Meeting:
+        if isinstance(x, dict):
+            names = [self._generator.input_names, self._target.input_names]
+            if not set(names[0]) & set(names[1]) and all(name in x for group in names for name in group):
+                x = [{name: x[name] for name in group} for group in names]
+            elif set(x) == {"condition", "inputs"}:
+                x = [x["condition"], x["inputs"]]
+        if not isinstance(x, (list, tuple)) or len(x) != 2:
+            raise ValueError(
+                f'Layer "{self.name}" expects 2 input(s), [cond, x], but it received '
+                f"{len(x) if isinstance(x, (list, tuple, dict)) else 1} input tensors. Where generator or target have "
+                "several inputs, nest them: [cond, [x1, x2]] or [[c1, c2], x]."
+            )
+        structures = self._structures()
+        conditions = match_structure(structures[0], self._generator.input_names, x[0], self._generator.name)
+        inputs = match_structure(structures[1], self._target.input_names, x[1], self._target.name)
+        return meet(conditions, inputs, leaves_of(self._generator), leaves_of(self._target), self.name)
+
+    def _make_examples(self, x: Any, y: Any = None, sample_weight: Any = None) -> Examples:
+        """Checked and converted examples; targets keep their trailing axes, which only their losses know."""
+        from ..training.examples import Examples
+
+        meeting = self._meet(x)
+        if 0 in meeting.leading:
+            raise ValueError(f"The data for '{self.name}' is empty: {meeting.leading} rows.")
+        structure = self._target._known("outputs").output_structure
+        names, dtype = self._target.output_names, self._target.dtype
+        targets = convert_targets(y, structure, names, dtype)
+        weights = convert_sample_weight(sample_weight, structure, names, dtype)
+        leading = meeting.leading
+        for target in targets or ():
+            if target.shape[: len(leading)] != leading:
+                raise ValueError(
+                    f"'{self.name}': the targets must begin with the axes {leading} of the outputs in mode "
+                    f"'{meeting.mode}'; received targets of shape {target.shape}."
+                )
+        for weight in weights:
+            if weight is not None and not _weighs(weight.shape, leading):
+                allowed = f"{leading[:1]} (a task) or {leading} (a row)" if len(leading) == 2 else f"{leading}"
+                raise ValueError(
+                    f"'{self.name}': in mode '{meeting.mode}' sample_weight has the shape {allowed}; "
+                    f"received {weight.shape}."
+                )
+        return Examples(meeting.mode, meeting.conditions, meeting.inputs, targets, weights, meeting.count)
+
+    # ---- what the trainer runs ----
+    def _run_predict(
+        self, examples: Examples, out: tuple[Array, ...] | None, training: bool, seed: int, call: int
+    ) -> tuple[Array, ...]:
+        return self._bound().predict(
+            examples.conditions, examples.inputs, _mode(examples), out, training, seed, call
+        )
+
+    def _run_step(
+        self,
+        examples: Examples,
+        losses: tuple[_core.LossSpec, ...],
+        kind: Any,
+        training: bool,
+        seed: int,
+        call: int,
+        normalizer: float,
+        gradient: Array | None,
+    ) -> StepResult:
+        from ..training.examples import StepResult
+
+        assert examples.targets is not None
+        results = self._bound().step(
+            examples.conditions,
+            examples.inputs,
+            examples.targets,
+            examples.weights,
+            losses,
+            _mode(examples),
+            kind,
+            training,
+            seed,
+            call,
+            normalizer,
+            gradient,
+        )
+        return StepResult(*results)
+
+    def _run_train_step(
+        self,
+        examples: Examples,
+        losses: tuple[_core.LossSpec, ...],
+        seed: int,
+        call: int,
+        normalizer: float,
+        optimizer: _core.Optimizer,
+        learning_rate: float,
+    ) -> StepResult:
+        from ..training.examples import StepResult
+
+        assert examples.targets is not None
+        results = self._bound().train_step(
+            examples.conditions,
+            examples.inputs,
+            examples.targets,
+            examples.weights,
+            losses,
+            _mode(examples),
+            seed,
+            call,
+            normalizer,
+            optimizer,
+            learning_rate,
+        )
+        return StepResult(*results)
+
+    def _run_gradients(
+        self,
+        examples: Examples,
+        output_gradients: tuple[Array, ...],
+        want_conditions: bool,
+        want_inputs: bool,
+        want_params: bool,
+        training: bool,
+        seed: int,
+        call: int,
+    ) -> tuple[tuple[Array | None, ...] | None, tuple[Array | None, ...] | None, Array | None]:
+        return self._bound().gradients(
+            examples.conditions,
+            examples.inputs,
+            output_gradients,
+            _mode(examples),
+            want_conditions,
+            want_inputs,
+            want_params,
+            training,
+            seed,
+            call,
+        )
+
+
+def _weighs(shape: tuple[int, ...], leading: tuple[int, ...]) -> bool:
+    """Whether a weight of this shape has one for each task, each row, or each position within a row."""
+    return shape == leading[:1] or (len(shape) >= len(leading) and fits(shape[: len(leading)], leading))
+
+
+def _mode(examples: Examples) -> _core.Mode:
+    mode: Any = examples.mode
+    return mode  # type: ignore[no-any-return]

@@ -1,0 +1,541 @@
+"""HyperModel: a generator and a target, trained as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from .._convert import as_dtype
+from .._names import auto_name, checked_name
+from .._pullback import GenerateGradients, HyperGradients, Pullback, Versions, call_seed
+from .._weights import Weight, is_contiguous, join
+from ..layers.base import Layer
+from ..models.data import match_structure, pack_outputs
+from ..models.model import Model
+from ..models.parameters import ParameterVector, unflatten
+from ..training.trainer import Trainer
+from .data import HyperData
+from .initialize import initialize_head
+from .modes import Leaf, convert_conditions, text
+from .parts import base_vector, check_generated, generated_flags
+
+if TYPE_CHECKING:
+    from ..training.examples import Examples
+
+Array = NDArray[Any]
+_WRT = ("condition", "inputs", "params")
+
+
+class HyperModel(HyperData, ParameterVector, Trainer):
+    """A generator whose output is (a part of) the weights of a target.
+
+    Parameters
+    ----------
+    generator : Model
+        From conditions to the generated weights: one output of (P,) a sample.
+    target : Model
+        The network that does the work.
+    generated : list of str, optional
+        Names of the target's layers or weights that are generated; None: all. The others are the target's own and train
+        along.
+    base : None, "target" or array (P,)
+        Added to what the generator gives; "target" freezes a copy of the target's present weights. With a base the
+        head starts at zero.
+    init : "hyperfan_in", "hyperfan_out" or None
+        How the generator's last Dense is initialised, if it still holds its default initializer's values.
+    name : str, optional
+        Counted up if it is not given.
+
+    Raises
+    ------
+    ValueError
+        The generator's output is not P long, names are unknown, dtypes differ.
+    BufferError
+        Stores must be joined while arrays over them are alive.
+    NotImplementedError
+        Constraints on generated weights; penalties there other than L1 and L2.
+
+    Notes
+    -----
+    The initialisation is that of Chang, Flokas, Lipson (ICLR 2020), with the second moment of the head's input measured
+    on standard normal conditions (ids: drawn evenly), and taken as 1 where the head is in a nested model.
+
+    Examples
+    --------
+    >>> import hypernet as hn, numpy as np
+    >>> target = hn.target_network(100, 10)
+    >>> hyper = hn.HyperModel(hn.hypernetwork(64, target.count_params()), target)
+    >>> condition = np.ones((5, 64), "float32")
+    >>> hyper([condition, np.ones((5, 100), "float32")]).shape
+    (5, 10)
+    >>> hyper([condition, np.ones((1, 7, 100), "float32")]).shape
+    (5, 7, 10)
+    """
+
+    def __init__(
+        self,
+        generator: Model,
+        target: Model,
+        generated: Sequence[str] | str | None = None,
+        base: Any = None,
+        init: str | None = "hyperfan_in",
+        name: str | None = None,
+    ) -> None:
+        for what, model in (("generator", generator), ("target", target)):
+            if not isinstance(model, Model):
+                raise TypeError(f"`{what}` must be a Model. Received: {model!r} (of type {type(model).__name__})")
+            model._known("inputs")  # an unbuilt Sequential has neither inputs nor weights
+        if init not in ("hyperfan_in", "hyperfan_out", None):
+            raise ValueError(f"`init` is 'hyperfan_in', 'hyperfan_out' or None. Received: init={init!r}")
+        if generator.dtype != target.dtype:
+            raise ValueError(
+                f"Generator and target must have one dtype; received {generator.dtype} and {target.dtype}. Pass the same "
+                "`dtype` to the layers of both."
+            )
+        self.name = auto_name("HyperModel") if name is None else checked_name(name)
+        Trainer.__init__(self)
+        self._generator, self._target = generator, target
+        self._dtype = target.dtype
+        self._flags = generated_flags(target, generated)
+        self._generated_argument = None if generated is None else [generated] if isinstance(generated, str) else list(generated)
+        self._check_sizes()
+        self._check_sharing()
+        self._penalties = check_generated(target._weights_in_order(), self._flags)
+        self._base = base_vector(base, target, self._flags)
+        self._core: _core.Hyper | None = None
+        self._networks: tuple[_core.Network, _core.Network] | None = None
+        initialize_head(generator, target, self._flags, target._entry_names(), init, self._base is not None)
+        self._bound()
+
+    def _check_sizes(self) -> None:
+        generator, target = self._generator, self._target
+        count = sum(weight.size for weight, on in zip(target._weights_in_order(), self._flags, strict=True) if on)
+        outputs = generator.outputs
+        shape = outputs[0].shape[1:]
+        if len(outputs) != 1 or len(shape) != 1 or shape[0] != count:
+            came = ", ".join(str(tensor.shape) for tensor in outputs)
+            raise ValueError(
+                f"The generator '{generator.name}' gives {came}, but the target '{target.name}' needs {count:,} generated "
+                f"weights: expected one output of shape (None, {count}). Build the target first and give the generator "
+                "its size: `output_dim=hn.count_params(target, generated=...)`."
+            )
+
+    def _check_sharing(self) -> None:
+        ids = {id(weight) for weight in self._generator._weights_in_order()}
+        for weight in self._target._weights_in_order():
+            if id(weight) in ids:
+                raise NotImplementedError(
+                    f"{weight.path} belongs to the generator and to the target; a layer shared between the two is not "
+                    "built."
+                )
+
+    # ---- parts ----
+    @property
+    def generator(self) -> Model:
+        """The model that gives the weights: the object that was passed in."""
+        return self._generator
+
+    @property
+    def target(self) -> Model:
+        """The model whose weights are generated: the object that was passed in."""
+        return self._target
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Generator and target."""
+        return [self._generator, self._target]
+
+    @property
+    def generated(self) -> list[str]:
+        """Names of the generated weights, in the order of theta."""
+        return [name for name, on in zip(self._target._entry_names(), self._flags, strict=True) if on]
+
+    @property
+    def base(self) -> Array | None:
+        """A copy of what is added to the generator's output, (P,); None if nothing is."""
+        return None if self._base is None else self._base.copy()
+
+    @property
+    def dtype(self) -> str:
+        """What it computes in."""
+        return self._target.dtype
+
+    @property
+    def built(self) -> bool:
+        """Always True."""
+        return True
+
+    @property
+    def inputs(self) -> list[Any]:
+        """Symbolic inputs: the generator's, then the target's."""
+        return [*self._generator.inputs, *self._target.inputs]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The target's symbolic outputs."""
+        return self._target.outputs
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the generator's, then the target's input layers."""
+        return [*self._generator.input_names, *self._target.input_names]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the target's outputs."""
+        return self._target.output_names
+
+    @property
+    def output_shape(self) -> Any:
+        """Shape of the target's output."""
+        return self._target.output_shape
+
+    # ---- weights ----
+    def _own(self) -> list[Weight]:
+        return [weight for weight, on in zip(self._target._weights_in_order(), self._flags, strict=True) if not on]
+
+    def _weights_in_order(self) -> list[Weight]:
+        return [*self._generator._weights_in_order(), *self._own()]
+
+    def _entry_names(self) -> list[str]:
+        own = [name for name, on in zip(self._target._entry_names(), self._flags, strict=True) if not on]
+        return [f"generator/{name}" for name in self._generator._entry_names()] + [f"target/{name}" for name in own]
+
+    @property
+    def weights(self) -> list[Weight]:
+        """The generator's weights, then the target's own."""
+        return self._weights_in_order()
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes anything; setting it sets it for generator and target."""
+        return self._generator.trainable or self._target.trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._generator.trainable = self._target.trainable = bool(value)
+
+    @property
+    def trainable_weights(self) -> list[Weight]:
+        """The weights that training changes."""
+        return [weight for weight in self._weights_in_order() if weight.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Weight]:
+        """The weights that training leaves alone."""
+        return [weight for weight in self._weights_in_order() if not weight.trainable]
+
+    trainable_variables = trainable_weights
+    variables = weights
+
+    def count_params(self) -> int:
+        """Number of weights: the generator's and the target's own."""
+        return self._gradient_size
+
+    def _bring_together(self) -> None:
+        self._bound()
+        own = self._own()
+        if own and not is_contiguous(self._weights_in_order()):
+            # Another model joined these weights in its own order since: lay them out for this one again.
+            join(self._weights_in_order(), contiguous=True)
+            self._bound()
+
+    def _bound(self) -> _core.Hyper:
+        """The core's pipeline over the two networks as they are bound now."""
+        own = self._own()
+        if own:
+            join([*self._generator._weights_in_order(), *own, *self._generated_weights()])
+        networks = self._generator._bound(), self._target._bound()
+        if self._core is None or self._networks is None or any(a is not b for a, b in zip(networks, self._networks, strict=True)):
+            self._core = _core.Hyper(*networks, self._flags, self._base, self._penalties)
+            self._networks = networks
+        return self._core
+
+    def _generated_weights(self) -> list[Weight]:
+        return [weight for weight, on in zip(self._target._weights_in_order(), self._flags, strict=True) if on]
+
+    def _all_stores(self) -> list[_core.Store]:
+        return list(dict.fromkeys(network.store for network in self._networks or () if network.store is not None))
+
+    # ---- calling ----
+    def __call__(self, inputs: Any, *, training: bool | None = None, seed: int | None = None) -> Any:
+        """The target's outputs for conditions and rows that meet in one of the four modes.
+
+        Parameters
+        ----------
+        inputs : [cond, x]
+            Nested as generator and target have their inputs: [cond, [x1, x2]], [[c1, c2], x].
+        training : bool, optional
+            True: dropout acts.
+        seed : int, optional
+            For dropout.
+
+        Returns
+        -------
+        array, or nested arrays
+            (M, *o), (N, *o) or (N, M, *o).
+
+        Raises
+        ------
+        ValueError
+            The shapes fit no mode; says both and the four choices.
+        """
+        meeting = self._meet(inputs)
+        number = call_seed(bool(training), seed)
+        outputs = self._bound().predict(meeting.conditions, meeting.inputs, meeting.mode, None, bool(training), number, 0)
+        return self._pack_outputs(outputs)
+
+    def generate(self, cond: Any, out: Array | None = None) -> Array:
+        """The generated weights, (N, P): the only call that makes an array of that size.
+
+        Parameters
+        ----------
+        cond : array, or nested arrays
+            N conditions, or one without its leading axis.
+        out : array (N, P), optional
+            Where to write.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> target = hn.target_network(3, 2)
+        >>> hyper = hn.HyperModel(hn.hypernetwork(4, target.count_params()), target)
+        >>> hyper.generate(hn.ones((5, 4))).shape == (5, target.count_params())
+        True
+        """
+        conditions, _ = self._conditions(cond)
+        return self._theta(conditions, out, False, 0)
+
+    def _theta(self, conditions: tuple[Array, ...], out: Array | None, training: bool, seed: int) -> Array:
+        network = self._generator._bound()
+        theta = network.predict(conditions, None if out is None else (out,), training, seed, 0)[0]
+        if self._base is not None:
+            theta += self._base
+        return theta
+
+    def generate_weights(self, cond: Any) -> dict[str, Array]:
+        """The generated weights by name: {"dense/kernel": (N, in, out), ...}, views of one (N, P) array."""
+        weights = self._generated_weights()
+        return unflatten(self.name, self.generated, [weight.shape for weight in weights], self.generate(cond))
+
+    def specialize(self, cond: Any, name: str | None = None) -> Model:
+        """An ordinary, independent model: the target with the weights of one condition.
+
+        Parameters
+        ----------
+        cond : array, or nested arrays
+            One condition, with or without its leading axis.
+        name : str, optional
+            Name of the new model; the target's by default.
+
+        Returns
+        -------
+        Model
+            New layers, new weights, no generator.
+
+        Raises
+        ------
+        ValueError
+            More than one condition.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> target = hn.target_network(3, 2)
+        >>> hyper = hn.HyperModel(hn.hypernetwork(4, target.count_params()), target)
+        >>> hyper.specialize(hn.ones(4)).count_params() == target.count_params()
+        True
+        """
+        conditions, _ = self._conditions(cond)
+        if conditions[0].shape[0] != 1:
+            raise ValueError(
+                f"specialize takes one condition; received {conditions[0].shape[0]}. Call it for each of them."
+            )
+        theta = self._theta(conditions, None, False, 0)[0]
+        config = self._target.get_config()
+        model: Model = type(self._target).from_config({**config, "name": name or config["name"]})
+        values, offset = [], 0
+        for weight, on in zip(self._target._weights_in_order(), self._flags, strict=True):
+            if on:
+                values.append(theta[offset : offset + weight.size].reshape(weight.shape))
+                offset += weight.size
+            else:
+                values.append(weight.numpy())
+        model.set_weights(values)
+        return model
+
+    # ---- gradients ----
+    def vjp(
+        self,
+        cond: Any,
+        x: Any,
+        training: bool = False,
+        seed: int | None = None,
+        wrt: Sequence[str] | str = _WRT,
+    ) -> tuple[Any, Pullback[HyperGradients]]:
+        """Outputs, and a function from their gradients to those of condition, inputs and parameters.
+
+        Parameters
+        ----------
+        cond, x : array, or nested arrays
+            In one of the four modes.
+        training : bool
+            True: dropout acts; the pullback repeats its masks.
+        seed : int, optional
+            For dropout.
+        wrt : sequence of "condition", "inputs", "params"
+            What gradients are wanted of; the others are None and cost nothing.
+
+        Returns
+        -------
+        y : array, or nested arrays
+            The outputs.
+        pullback : callable
+            `pullback(dy)` has `.condition` and `.inputs` (shaped and nested as given; None for ids) and `.params` (flat,
+            as `params`). It may be called again.
+
+        Raises
+        ------
+        RuntimeError
+            From the pullback, when the parameters have changed since.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> target = hn.target_network(3, 2)
+        >>> hyper = hn.HyperModel(hn.hypernetwork(4, target.count_params()), target)
+        >>> y, pullback = hyper.vjp(hn.ones((5, 4)), hn.ones((5, 3)))
+        >>> grad = pullback(hn.ones(y.shape))
+        >>> grad.condition.shape, grad.inputs.shape, grad.params.shape == hyper.params.shape
+        ((5, 4), (5, 3), True)
+        """
+        wanted = _wanted(wrt)
+        meeting = self._meet([cond, x])
+        core = self._bound()
+        number = call_seed(training, seed)
+        outputs = core.predict(meeting.conditions, meeting.inputs, meeting.mode, None, training, number, 0)
+        versions = Versions(self._all_stores())
+        structures = self._structures()
+
+        def run(output_gradients: tuple[Array, ...]) -> HyperGradients:
+            conditions, inputs, params = core.gradients(
+                meeting.conditions, meeting.inputs, output_gradients, meeting.mode, *wanted, training, number, 0
+            )
+            if conditions is not None:
+                conditions = tuple(
+                    None if gradient is None else gradient.reshape(shape)
+                    for gradient, shape in zip(conditions, meeting.given, strict=True)
+                )
+            return HyperGradients(
+                None if conditions is None else pack_outputs(structures[0], conditions),
+                None if inputs is None else pack_outputs(structures[1], inputs),
+                params,
+            )
+
+        def check() -> None:
+            self._bound()
+            versions.check(self._all_stores())
+
+        structure = self._target._known("outputs").output_structure
+        return self._pack_outputs(outputs), Pullback(outputs, structure, self.output_names, run, check)
+
+    def generate_vjp(
+        self, cond: Any, training: bool = False, seed: int | None = None
+    ) -> tuple[Array, Pullback[GenerateGradients]]:
+        """The generated weights (N, P), and a function from their gradient to those of condition and parameters.
+
+        The pullback's `.params` has the layout of `params`; the target's own weights have gradient zero there.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> target = hn.target_network(3, 2)
+        >>> hyper = hn.HyperModel(hn.hypernetwork(4, target.count_params()), target)
+        >>> theta, pullback = hyper.generate_vjp(hn.ones((5, 4)))
+        >>> pullback(theta).condition.shape
+        (5, 4)
+        """
+        conditions, given = self._conditions(cond)
+        network = self._generator._bound()
+        number = call_seed(training, seed)
+        theta = self._theta(conditions, None, training, number)
+        stores = [store for store in (network.store,) if store is not None]
+        versions = Versions(stores)
+
+        def run(output_gradients: tuple[Array, ...]) -> GenerateGradients:
+            found, params = network.gradients(conditions, output_gradients, True, True, training, number, 0)
+            assert found is not None and params is not None
+            own = self._gradient_size - params.size
+            shaped = [
+                None if gradient is None else gradient.reshape(shape)
+                for gradient, shape in zip(found, given, strict=True)
+            ]
+            full = np.concatenate([params, np.zeros(own, params.dtype)]) if own else params
+            return GenerateGradients(pack_outputs(self._structures()[0], shaped), full)
+
+        def check() -> None:
+            versions.check([store for store in (self._generator._bound().store,) if store is not None])
+
+        return theta, Pullback([theta], 0, ["theta"], run, check)
+
+    # ---- configuration ----
+    def _summary_parts(self) -> list[tuple[str, Model]]:
+        return [("Generator", self._generator), ("Target", self._target)]
+
+    def summary(self, line_length: int | None = None, print_fn: Any = None, **kwargs: Any) -> None:
+        """Print tables of generator and target; the totals count the generator's weights and the target's own."""
+        from ..models.summary import print_summary
+
+        expand, show = kwargs.pop("expand_nested", False), kwargs.pop("show_trainable", False)
+        positions, layer_range = kwargs.pop("positions", None), kwargs.pop("layer_range", None)
+        if kwargs:
+            raise TypeError(f"summary() got an unexpected keyword argument {next(iter(kwargs))!r}")
+        print_summary(self, line_length, positions, print_fn, expand, show, layer_range)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """Generator or target, by name or position."""
+        if (name is None) == (index is None):
+            raise ValueError("Provide either a layer name or layer index at `get_layer`.")
+        if index is not None:
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"No such layer: {name}. Existing layers are: {[layer.name for layer in self.layers]}.")
+
+    def get_config(self) -> dict[str, Any]:
+        """Generator, target and how they are joined, without weights and without the base's values."""
+        from ..models.config import serialize_layer
+
+        return {
+            "name": self.name,
+            "generator": serialize_layer(self._generator),
+            "target": serialize_layer(self._target),
+            "generated": self._generated_argument,
+            "has_base": self._base is not None,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> HyperModel:
+        """A new HyperModel with new weights; where there was a base, it is that of the new target."""
+        from ..models.config import deserialize_layer
+
+        generator = deserialize_layer(config["generator"], custom_objects)
+        target = deserialize_layer(config["target"], custom_objects)
+        base = "target" if config.get("has_base") else None
+        return cls(generator, target, generated=config.get("generated"), base=base, name=config.get("name"))
+
+    def __repr__(self) -> str:
+        return f"<HyperModel name={self.name}, generator={self._generator.name}, target={self._target.name}>"
+
+
+def _wanted(wrt: Sequence[str] | str) -> tuple[bool, bool, bool]:
+    names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
+    for name in names:
+        if name not in _WRT:
+            raise ValueError(f"`wrt` takes {', '.join(map(repr, _WRT))}. Received: {name!r}")
+    return "condition" in names, "inputs" in names, "params" in names

@@ -1,0 +1,182 @@
+"""How conditions and rows meet: the four shape modes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._convert import as_dtype
+from .._shapes import Shape, fits
+from ..models.data import check_leaf
+
+Array = NDArray[Any]
+Mode = Literal["one", "rows", "tasks", "shared"]
+
+_CHOICES = """The choices are:
+  {what} {one}, x {plain}: one network for the whole batch;
+  {what} {many}, x {rows}: every row its own network;
+  {what} {many}, x {tasks}: N tasks of M rows each;
+  {what} {many}, x {shared}: N networks on the same rows."""
+
+
+class Leaf(NamedTuple):
+    """One declared input: name, shape of one sample, dtype of the core."""
+
+    name: str
+    shape: Shape
+    dtype: str
+
+
+class Meeting(NamedTuple):
+    """A decided mode: conditions (N, *c), inputs as the mode has them, and the shapes in which conditions came."""
+
+    mode: Mode
+    conditions: tuple[Array, ...]
+    inputs: tuple[Array, ...]
+    given: tuple[tuple[int, ...], ...]
+
+    @property
+    def count(self) -> int:
+        """What a batch counts: rows, or tasks."""
+        return self.inputs[0].shape[0] if self.mode in ("one", "rows") else self.conditions[0].shape[0]
+
+    @property
+    def leading(self) -> tuple[int, ...]:
+        """The outputs' axes before one sample's."""
+        if self.mode in ("one", "rows"):
+            return self.inputs[0].shape[:1]
+        return (self.conditions[0].shape[0], self.inputs[0].shape[1])
+
+
+def text(shape: Sequence[int | None | str]) -> str:
+    """A shape with letters for its open leading axes: "(N, M, 100)"."""
+    inner = ", ".join("None" if dim is None else str(dim) for dim in shape)
+    return f"({inner},)" if len(shape) == 1 else f"({inner})"
+
+
+def choices(conditions: Sequence[Leaf], inputs: Sequence[Leaf], what: str) -> str:
+    """The four choices, spelt out for these inputs."""
+
+    def listed(leaves: Sequence[Leaf], *leading: str | int) -> str:
+        shapes = [text((*leading, *leaf.shape)) for leaf in leaves]
+        return shapes[0] if len(shapes) == 1 else f"[{', '.join(shapes)}]"
+
+    one = f"{listed(conditions)} or {listed(conditions, 1)}"
+    return _CHOICES.format(
+        what=what,
+        one=one,
+        many=listed(conditions, "N"),
+        plain=listed(inputs, "M"),
+        rows=listed(inputs, "N"),
+        tasks=listed(inputs, "N", "M"),
+        shared=listed(inputs, 1, "M"),
+    )
+
+
+class Condition(NamedTuple):
+    """One condition as (N, *sample), the shape it came in, and whether that was a single one without a leading axis."""
+
+    array: Array
+    given: tuple[int, ...]
+    single: bool
+
+
+def as_condition(value: Any, leaf: Leaf, owner: str) -> Condition | None:
+    """A condition with its leading axis; None if its shape is neither one sample's nor that of N of them."""
+    check_leaf(value, owner)
+    array = as_dtype(value, leaf.dtype, leaf.name)
+    if leaf.shape == (1,) and array.ndim < 2:
+        # One number a condition: a scalar is one condition, a vector as many as it is long.
+        return Condition(array.reshape(-1, 1), array.shape, array.ndim == 0)
+    if fits(array.shape, leaf.shape):
+        return Condition(array[np.newaxis], array.shape, True)
+    if fits(array.shape, (None, *leaf.shape)):
+        return Condition(array, array.shape, False)
+    return None
+
+
+def convert_conditions(values: Sequence[Any], leaves: Sequence[Leaf], owner: str) -> list[Condition]:
+    """Conditions with their leading axis.
+
+    Raises
+    ------
+    ValueError
+        A condition has another shape than one sample or N of them, or they are not equally many.
+    """
+    found = [as_condition(value, leaf, owner) for value, leaf in zip(values, leaves, strict=True)]
+    fitting = [condition for condition in found if condition is not None]
+    if len(fitting) < len(found) or len({condition.array.shape[0] for condition in fitting}) != 1:
+        listing = ", ".join(
+            f"'{leaf.name}' {text(leaf.shape)} or {text(('N', *leaf.shape))}, received {text(np.shape(value))}"
+            for leaf, value in zip(leaves, values, strict=True)
+        )
+        raise ValueError(f"'{owner}' takes one condition or N of them: expected {listing}.")
+    return fitting
+
+
+def meet(
+    conditions: Sequence[Any],
+    inputs: Sequence[Any],
+    condition_leaves: Sequence[Leaf],
+    input_leaves: Sequence[Leaf],
+    owner: str,
+    what: str = "cond",
+) -> Meeting:
+    """Convert conditions and inputs and decide the mode.
+
+    Raises
+    ------
+    ValueError
+        The shapes fit none of the four modes; says both and the four choices.
+    """
+    found = [as_condition(value, leaf, owner) for value, leaf in zip(conditions, condition_leaves, strict=True)]
+    converted = [condition for condition in found if condition is not None]
+    arrays = []
+    for value, leaf in zip(inputs, input_leaves, strict=True):
+        check_leaf(value, owner)
+        arrays.append(as_dtype(value, leaf.dtype, leaf.name))
+
+    def refuse() -> ValueError:
+        came = [text(np.shape(value)) for value in conditions], [text(array.shape) for array in arrays]
+        shapes = [part[0] if len(part) == 1 else f"[{', '.join(part)}]" for part in came]
+        return ValueError(
+            f"'{owner}' cannot bring these shapes together: {what} {shapes[0]} and x {shapes[1]}. "
+            + choices(condition_leaves, input_leaves, what)
+        )
+
+    counts = {condition.array.shape[0] for condition in converted}
+    if len(converted) < len(found) or len(counts) != 1:
+        raise refuse()
+    groups = counts.pop()
+    ranks = {array.ndim - len(leaf.shape) for array, leaf in zip(arrays, input_leaves, strict=True)}
+    samples_fit = all(
+        fits(array.shape[array.ndim - len(leaf.shape) :], leaf.shape)
+        for array, leaf in zip(arrays, input_leaves, strict=True)
+    )
+    if len(ranks) != 1 or not samples_fit:
+        raise refuse()
+    leading = ranks.pop()
+    heads = {array.shape[:leading] for array in arrays}
+    if leading not in (1, 2) or len(heads) != 1:
+        raise refuse()
+    head = heads.pop()
+    mode: Mode
+    if leading == 1:
+        if groups == 1:
+            mode = "one"
+        elif head[0] == groups:
+            mode = "rows"
+        else:
+            raise refuse()
+    elif any(condition.single for condition in converted):
+        raise refuse()  # a condition without a leading axis is one for a batch, not one of N tasks
+    elif head[0] == groups:
+        mode = "tasks"
+    elif head[0] == 1:
+        mode = "shared"
+    else:
+        raise refuse()
+    return Meeting(mode, tuple(condition.array for condition in converted), tuple(arrays), tuple(condition.given for condition in converted))

@@ -1,0 +1,177 @@
+"""What everything with a vector of weights has: Model and HyperModel alike."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from .._convert import as_array
+from .._weights import Weight, is_contiguous, write
+from ..layers.base import match_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Array = NDArray[Any]
+
+
+class ParameterVector:
+    """Weights in one order, with the flat vector, the named views and Keras's lists over them."""
+
+    name: str
+    _dtype: str | None
+
+    # ---- what a subclass defines ----
+    def _weights_in_order(self) -> list[Weight]:
+        raise NotImplementedError
+
+    def _entry_names(self) -> list[str]:
+        """A name for each weight, unique in the model: "dense/kernel"."""
+        raise NotImplementedError
+
+    def _bring_together(self) -> None:
+        """Join the stores if the weights lie in several."""
+        raise NotImplementedError
+
+    # ---- the vector ----
+    @property
+    def _gradient_size(self) -> int:
+        return sum(weight.size for weight in self._weights_in_order())
+
+    def _stores(self) -> list[_core.Store]:
+        return list(dict.fromkeys(weight.store for weight in self._weights_in_order()))
+
+    @property
+    def params(self) -> Array:
+        """All weights as one live, writable vector (P,), layer by layer, kernel (in, out) row-major, then bias.
+
+        Raises
+        ------
+        ValueError
+            The weights do not lie side by side, because layers are shared with other models in another order; use
+            `get_weights` and `set_weights`, which always work.
+        BufferError
+            Stores must be joined while arrays over them are alive.
+        """
+        self._bring_together()
+        weights = self._weights_in_order()
+        if not weights:
+            return np.empty(0, self._dtype or "float32")
+        if not is_contiguous(weights):
+            raise ValueError(
+                f"The weights of '{self.name}' do not lie side by side in memory, because it shares layers with other "
+                "models that have them in another order: there is no live vector `params`. Use `get_weights()` and "
+                "`set_weights(...)`, which copy."
+            )
+        return weights[0].store.view(weights[0].offset, (self._gradient_size,))
+
+    def unflatten(self, vector: Any) -> dict[str, Array]:
+        """Named views of a flat vector of weights or gradients.
+
+        Parameters
+        ----------
+        vector : array, (P,) or (N, P)
+            In the order of `params`.
+
+        Returns
+        -------
+        dict
+            {"dense/kernel": (in, out) or (N, in, out), ...}: views, no copies.
+
+        Raises
+        ------
+        ValueError
+            The last axis is not P long.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> model = hn.target_network(3, 2)
+        >>> [view.shape for view in model.unflatten(model.params).values()]
+        [(3, 128), (128,), (128, 2), (2,)]
+        """
+        weights = self._weights_in_order()
+        return unflatten(self.name, self._entry_names(), [weight.shape for weight in weights], vector)
+
+    def get_weights(self) -> list[Array]:
+        """Writable copies of the weights, in Keras's order."""
+        return [weight.numpy() for weight in self._weights_in_order()]
+
+    def set_weights(self, weights: Any) -> None:
+        """Write the weights.
+
+        Parameters
+        ----------
+        weights : array (P,) or (1, P), or list of arrays
+            The flat vector, as a generator gives it, or Keras's list.
+
+        Raises
+        ------
+        ValueError
+            Wrong number of values or arrays, or a wrong shape; says what is needed. Nothing is changed.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> model = hn.target_network(3, 2)
+        >>> model.set_weights(hn.zeros((1, model.count_params())))
+        >>> model.set_weights(model.get_weights())
+        """
+        self._bring_together()
+        own = self._weights_in_order()
+        named = list(zip(self._entry_names(), own, strict=True))
+        write(own, match_weights(self.name, named, weights))
+
+    # ---- files ----
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
+        """Save configuration, weights, compile arguments and optimizer state to a `.safetensors` file.
+
+        Raises
+        ------
+        NotImplementedError
+            `.keras` and `.h5` are not built.
+        ValueError
+            Another ending.
+        """
+        from ..saving import save_model
+
+        save_model(self, filepath, overwrite=overwrite, **kwargs)
+
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Save the weights alone to a `.safetensors` file."""
+        from ..saving import save_weights
+
+        save_weights(self, filepath, overwrite=overwrite)
+
+    def load_weights(self, filepath: str | os.PathLike[str], **kwargs: Any) -> None:
+        """Load weights that `save_weights` or `save` wrote; a file that does not fit raises and changes nothing."""
+        from ..saving import load_weights
+
+        load_weights(self, filepath, **kwargs)
+
+    def __reduce__(self) -> Any:
+        from ..saving import rebuild, snapshot
+
+        return rebuild, (type(self), snapshot(self))
+
+
+def unflatten(owner: str, names: Sequence[str], shapes: Sequence[tuple[int, ...]], vector: Any) -> dict[str, Array]:
+    """Views of (P,) or (N, P) by name."""
+    flat = vector if type(vector) is np.ndarray else as_array(vector)
+    sizes = [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
+    total = sum(sizes)
+    if flat.ndim not in (1, 2) or flat.shape[-1] != total:
+        raise ValueError(
+            f"unflatten: '{owner}' has {total:,} weights, so expected an array of shape ({total},) or (N, {total}); "
+            f"received one of shape {flat.shape}."
+        )
+    views, offset = {}, 0
+    for name, shape, size in zip(names, shapes, sizes, strict=True):
+        part = flat[..., offset : offset + size]
+        views[name] = part.reshape(*flat.shape[:-1], *shape)
+        offset += size
+    return views

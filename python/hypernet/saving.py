@@ -1,0 +1,338 @@
+"""Saving and loading: one native file, `.safetensors`, that C reads too.
+
+Metadata: "hypernet_format", "hypernet_model" (the graphs, for C), "hypernet_config" (the configuration, for Python).
+Tensors: "weights/<entry>" of a model; "generator/<entry>", "target/<entry>" (own ones) and "base" of a HyperModel;
+"optimizer/<name>".
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from ._registry import get_custom_objects, get_registered_name, get_registered_object, register_keras_serializable
+from ._registry import CustomObjectScope, custom_object_scope
+from ._weights import Weight, write
+
+if TYPE_CHECKING:
+    from .hyper.model import HyperModel
+    from .models.model import Model
+
+Array = NDArray[Any]
+_FORMAT = "1"
+
+__all__ = [
+    "CustomObjectScope",
+    "custom_object_scope",
+    "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
+    "load_model",
+    "load_weights",
+    "register_keras_serializable",
+    "save_model",
+    "save_weights",
+]
+
+
+def checked_path(filepath: str | os.PathLike[str]) -> str:
+    """The path as a string; NotImplementedError for Keras's formats, ValueError for other endings."""
+    path = os.fspath(filepath)
+    if path.endswith((".keras", ".h5", ".hdf5")):
+        raise NotImplementedError(
+            f"Saving and loading '{path}': Keras's `.keras` and `.h5` formats are not built; use a name that ends in "
+            "`.safetensors`."
+        )
+    if not path.endswith(".safetensors"):
+        raise ValueError(
+            "Invalid filepath extension for saving. Please add a `.safetensors` extension for the native format. "
+            f"Received: filepath={path}."
+        )
+    return path
+
+
+# ---- writing ----
+def save_model(model: Model | HyperModel, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
+    """Save configuration, weights, compile arguments and optimizer state.
+
+    Parameters
+    ----------
+    model : Model or HyperModel
+        What to save.
+    filepath : str
+        Ends in `.safetensors`. The file is written beside it and renamed: an error leaves the old one.
+    overwrite : bool
+        False: FileExistsError if there is one.
+
+    Raises
+    ------
+    NotImplementedError, ValueError
+        See `Model.save`; a layer or loss that has no configuration.
+    """
+    if kwargs:
+        raise NotImplementedError(f"save: {', '.join(map(repr, kwargs))} is not built.")
+    path = _free_path(filepath, overwrite)
+    tensors = {name: weight.value for name, weight in file_entries(model)}
+    base = getattr(model, "_base", None)
+    if base is not None:
+        tensors["base"] = base
+    optimizer = model.optimizer
+    if optimizer is not None:
+        for name, value in optimizer.state().items():
+            tensors[f"optimizer/{name}"] = np.ascontiguousarray(value)
+    _write(path, tensors, model, with_compile=True)
+
+
+def save_weights(model: Model | HyperModel, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+    """Save the weights alone (and the base of a HyperModel that has one)."""
+    path = _free_path(filepath, overwrite)
+    tensors = {name: weight.value for name, weight in file_entries(model)}
+    base = getattr(model, "_base", None)
+    if base is not None:
+        tensors["base"] = base
+    _write(path, tensors, model, with_compile=False)
+
+
+def _free_path(filepath: str | os.PathLike[str], overwrite: bool) -> str:
+    path = checked_path(filepath)
+    if not overwrite and os.path.exists(path):
+        raise FileExistsError(f"'{path}' exists; pass `overwrite=True` to replace it.")
+    return path
+
+
+def _write(path: str, tensors: dict[str, Array], model: Any, with_compile: bool) -> None:
+    import json
+
+    config = {"class_name": _class_name(model), "config": model.get_config(), "weights_only": not with_compile}
+    if with_compile:
+        config["compile_config"] = model.get_compile_config()
+    texts = {
+        "hypernet_format": _FORMAT,
+        "hypernet_model": _graph_json(model),
+        "hypernet_config": json.dumps(config, default=_plain),
+    }
+    _core.write_file(path, tensors, texts)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know: NumPy's numbers and arrays."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    raise TypeError(f"{value!r} of type {type(value).__name__} has no configuration that could be saved.")
+
+
+def _class_name(model: Any) -> str:
+    return type(model).__name__ if not hasattr(model, "_class_name") or not _is_built_in(model) else model._class_name
+
+
+def _is_built_in(model: Any) -> bool:
+    return type(model).__module__.startswith("hypernet.")
+
+
+def _graph_json(model: Any) -> str:
+    import json
+
+    if hasattr(model, "generator"):
+        graphs = model.generator._graph.json(), model.target._graph.json()
+        described = {
+            "kind": "hypermodel",
+            "generator": json.loads(graphs[0]),
+            "target": json.loads(graphs[1]),
+            "generated": model.generated,
+            "base": model._base is not None,
+        }
+    else:
+        if model._graph is None:
+            raise ValueError(
+                f"Model '{model.name}' is not built yet, so there is nothing to save: call it on data, or begin it with "
+                "an `Input` layer."
+            )
+        described = {"kind": "model", "graph": json.loads(model._graph.json())}
+    return json.dumps(described)
+
+
+def file_entries(model: Any) -> list[tuple[str, Weight]]:
+    """The weights by their names in the file."""
+    names = model._entry_names()
+    weights = model._weights_in_order()
+    if hasattr(model, "generator"):
+        return list(zip(names, weights, strict=True))
+    return [(f"weights/{name}", weight) for name, weight in zip(names, weights, strict=True)]
+
+
+# ---- reading ----
+def load_model(
+    filepath: str | os.PathLike[str],
+    custom_objects: dict[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Any:
+    """A model as `save` wrote it: configuration, weights and, with `compile`, training configuration and optimizer state.
+
+    Parameters
+    ----------
+    filepath : str
+        A `.safetensors` file that hypernet wrote.
+    custom_objects : dict, optional
+        Names of classes and functions of your own.
+    compile : bool
+        Whether to compile the model as it was.
+    safe_mode : bool
+        Always on: loading never runs code from the file. False: NotImplementedError.
+
+    Returns
+    -------
+    Model or HyperModel
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or is none of hypernet's.
+    OSError
+        It cannot be read.
+
+    Examples
+    --------
+    >>> import hypernet as hn, os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
+    >>> hn.target_network(3, 2).save(path)
+    >>> hn.saving.load_model(path).count_params()
+    770
+    """
+    import json
+
+    if not safe_mode:
+        raise NotImplementedError("load_model: `safe_mode=False` is not built; files hold no code.")
+    path = checked_path(filepath)
+    tensors, texts = _core.read_file(path)
+    config = _checked_config(path, texts)
+    if config.get("weights_only"):
+        raise ValueError(f"'{path}' holds weights only; make the model and use `model.load_weights`.")
+    with custom_object_scope(custom_objects or {}):
+        try:
+            model = _model_from(config, tensors, custom_objects)
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"'{path}' has a configuration that cannot be read: {error!r}") from error
+        _fill(model, path, tensors)
+        if compile and config.get("compile_config"):
+            model.compile_from_config(config["compile_config"])
+            state = {name[len("optimizer/") :]: value for name, value in tensors.items() if name.startswith("optimizer/")}
+            if state and model.optimizer is not None:
+                model.optimizer.set_state(state, model._weights_in_order())
+    return model
+
+
+def _checked_config(path: str, texts: dict[str, str]) -> dict[str, Any]:
+    import json
+
+    if texts.get("hypernet_format") != _FORMAT or "hypernet_config" not in texts:
+        raise ValueError(
+            f"'{path}' is no file of hypernet's (or of a newer one): its metadata has hypernet_format="
+            f"{texts.get('hypernet_format')!r}; expected {_FORMAT!r}."
+        )
+    try:
+        config = json.loads(texts["hypernet_config"])
+    except json.JSONDecodeError as error:
+        raise ValueError(f"'{path}' has a configuration that is no JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"'{path}' has a configuration that is no object.")
+    return config
+
+
+def _model_from(config: dict[str, Any], tensors: dict[str, Array], custom_objects: dict[str, Any] | None) -> Any:
+    from .hyper.model import HyperModel
+    from .models.config import deserialize_layer
+
+    if config["class_name"] != "HyperModel":
+        return deserialize_layer(config, custom_objects)
+    parts = config["config"]
+    generator = deserialize_layer(parts["generator"], custom_objects)
+    target = deserialize_layer(parts["target"], custom_objects)
+    base = tensors["base"] if parts["has_base"] else None
+    model = HyperModel(generator, target, generated=parts["generated"], base=base, init=None, name=parts["name"])
+    _mark_initialized(model)
+    return model
+
+
+def _mark_initialized(model: HyperModel) -> None:
+    """No later HyperModel may take these weights for untouched ones."""
+    for weight in model._weights_in_order():
+        weight.initial_checksum = None
+
+
+def _fill(model: Any, path: str, tensors: dict[str, Array]) -> None:
+    """Check every weight of the file against the model, then write them all."""
+    entries = file_entries(model)
+    values = []
+    for name, weight in entries:
+        if name not in tensors:
+            raise ValueError(
+                f"'{path}' has no tensor '{name}', which '{model.name}' needs. It has: {', '.join(sorted(tensors))}"
+            )
+        value = tensors[name]
+        if value.shape != weight.shape:
+            raise ValueError(f"'{path}': tensor '{name}' has the shape {value.shape}; expected {weight.shape}.")
+        if value.dtype.kind != "f":
+            raise ValueError(f"'{path}': tensor '{name}' is of {value.dtype}; expected floating point numbers.")
+        values.append(value)
+    known = {name for name, _ in entries}
+    extra = [name for name in tensors if not name.startswith("optimizer/") and name != "base" and name not in known]
+    if extra:
+        raise ValueError(f"'{path}' has tensors that '{model.name}' has no place for: {', '.join(sorted(extra))}")
+    model._bring_together()
+    write([weight for _, weight in entries], values)
+    for _, weight in entries:
+        weight.initial_checksum = None
+
+
+def load_weights(model: Any, filepath: str | os.PathLike[str], **kwargs: Any) -> None:
+    """Load the weights of a file into a model of the same layers; ValueError, and nothing changed, if they do not fit."""
+    if any(value for value in kwargs.values()):
+        raise NotImplementedError(f"load_weights: {', '.join(map(repr, kwargs))} is not built.")
+    path = checked_path(filepath)
+    tensors, texts = _core.read_file(path)
+    _checked_config(path, texts)
+    base = getattr(model, "_base", None)
+    if ("base" in tensors) != (base is not None) or (base is not None and base.shape != tensors["base"].shape):
+        raise ValueError(f"'{path}' and '{model.name}' do not agree about a base of generated weights.")
+    _fill(model, path, tensors)
+    if base is not None:
+        base[...] = tensors["base"]
+
+
+# ---- pickle and deepcopy ----
+def snapshot(model: Any) -> dict[str, Any]:
+    """All that makes a model, as plain and picklable objects."""
+    return {
+        "class_name": _class_name(model),
+        "config": model.get_config(),
+        "built": model.built,
+        "weights": model.get_weights(),
+        "base": getattr(model, "_base", None),
+        "trainable": [weight._own_trainable for weight in model._weights_in_order()],
+        "checksums": [weight.initial_checksum for weight in model._weights_in_order()],
+        "compile_arguments": model._compile_arguments,
+        "optimizer_state": None if model.optimizer is None else model.optimizer.state(),
+    }
+
+
+def rebuild(cls: type[Any], state: dict[str, Any]) -> Any:
+    """The model of a snapshot."""
+    if state["class_name"] == "HyperModel":
+        tensors = {} if state["base"] is None else {"base": state["base"]}
+        model = _model_from({"class_name": "HyperModel", "config": state["config"]}, tensors, None)
+    else:
+        model = cls.from_config(state["config"])
+    if state["built"]:
+        model.set_weights(state["weights"])
+    for weight, own, checksum in zip(model._weights_in_order(), state["trainable"], state["checksums"], strict=True):
+        weight._own_trainable, weight.initial_checksum = own, checksum
+    if state["compile_arguments"] is not None:
+        model.compile(**state["compile_arguments"])
+        if state["optimizer_state"]:
+            model.optimizer.set_state(state["optimizer_state"], model._weights_in_order())
+    return model
