@@ -1,15 +1,19 @@
 /* Saved models: graphs as JSON, and loading what Python saved. Metadata keys of the native file:
-   "hypernet_format": "1";  "hypernet_model": the JSON below;  "hypernet_config": Python's configuration (not read here).
+   "hypernet_format": "1";  "hypernet_model": the JSON below;  "hypernet_config": Python's configuration (not read
+   here).
 
    {"kind": "model", "graph": G}   or
    {"kind": "hypermodel", "generator": G, "target": G, "generated": ["dense/kernel", ...], "base": true|false}
 
    G = {"dtype": "float32", "inputs": [{"name", "shape": [100], "dtype": "float32"|"float64"|"int64"}, ...],
         "nodes": [{"op", "layer", "inputs": [tensor numbers], "attributes": {name: number|string|[integers]}}, ...],
-        "outputs": [tensor numbers]}     (-1 in a shape: an open axis; attributes at their defaults may be left out)
+        "outputs": [tensor numbers]}
 
-   Tensors: one per entry, "weights/<entry name>" (model), "generator/<entry>", "target/<entry>" (hypermodel; own entries
-   and, when it has one, base: "base" of shape (P,)); others ("optimizer/...") are Python's. */
+   Tensors are numbered inputs first, then the nodes' outputs in the order of the nodes. -1 in a shape: an open axis.
+   Attributes at their defaults may be left out; an infinite number is the string "Infinity" or "-Infinity".
+
+   Tensors of the file: one per entry, "weights/<entry name>" (model), "generator/<entry>", "target/<entry>"
+   (hypermodel; own entries and, when it has one, base: "base" of shape (P,)); others ("optimizer/...") are Python's. */
 #ifndef HN_FILES_MODEL_H
 #define HN_FILES_MODEL_H
 
@@ -37,9 +41,10 @@ typedef struct hn_model {
 hn_model *hn_model_load(const char *path, hn_error *error);
 void hn_model_free(hn_model *model);
 
-/* The target's flat weights for one condition (float or double as the generator's dtype, `condition_size` elements):
-   generated entries from the generator (+ base), the others its own. `weights`: parameter_count elements of
-   model->graph. Afterwards model->graph with these weights is an ordinary network. */
+/* The target's flat weights for one condition (float or double as the generator's dtype, or int64 where its input holds
+   ids; `condition_size` elements): generated entries from the generator (+ base), the others its own. `weights`:
+   parameter_count elements of model->graph. Afterwards model->graph with these weights is an ordinary network.
+   HN_ERROR_VALUE for a plain model, HN_ERROR_NOT_IMPLEMENTED for a generator with several inputs. */
 hn_status hn_model_specialize(const hn_model *model, const void *condition, int64_t condition_size, void *weights,
                               hn_error *error);
 

@@ -1,0 +1,244 @@
+/* A saved model: its graphs, then its weights, all checked before the first is copied. */
+#include "checksum.h"
+#include "graph_json.h"
+#include "model.h"
+#include "../base/memory.h"
+#include <stdio.h>
+#include <string.h>
+
+/* One loading. */
+typedef struct loading {
+    hn_tensor_file *file;
+    hn_model *model;
+    int64_t used;           /* tensors of the file that have a place in the model */
+    int has_base;
+    hn_error *error;
+} loading;
+
+/* ---- graphs and what is generated ---- */
+
+static hn_status generated_read(loading *l, const json_value *names)
+{
+    const hn_graph *target = l->model->graph;
+    l->model->generated = hn_memory_allocate((size_t)hn_graph_entry_count(target), 1, l->error);
+    if (!l->model->generated)
+        return HN_ERROR_MEMORY;
+    if (names->type != JSON_ARRAY)
+        return hn_error_set(l->error, HN_ERROR_VALUE, "\"generated\" must be an array of names");
+    for (const json_value *name = names->first; name; name = name->next) {
+        int32_t entry = name->type == JSON_STRING ? hn_graph_entry_find(target, name->text) : -1;
+        if (entry < 0 || l->model->generated[entry])
+            return hn_error_set(l->error, HN_ERROR_VALUE, "\"generated\" names \"%.200s\", which is %s",
+                                name->type == JSON_STRING ? name->text : json_type_name(name->type),
+                                entry < 0 ? "no weight of the target" : "there already");
+        l->model->generated[entry] = 1;
+    }
+    return HN_OK;
+}
+
+/* P: elements of all generated entries. */
+static int64_t generated_count(const hn_model *model)
+{
+    int64_t count = 0;
+    for (int32_t i = 0; i < hn_graph_entry_count(model->graph); i++)
+        count += model->generated[i] ? hn_graph_entry(model->graph, i)->size : 0;
+    return count;
+}
+
+/* One output of P elements, in the target's dtype. */
+static hn_status generator_check(const loading *l)
+{
+    const hn_graph *generator = l->model->generator;
+    int64_t count = generated_count(l->model);
+    if (hn_graph_dtype(generator) != hn_graph_dtype(l->model->graph))
+        return hn_error_set(l->error, HN_ERROR_VALUE, "generator and target have different dtypes");
+    if (hn_graph_output_count(generator) == 1) {
+        const hn_tensor_info *output = hn_graph_tensor(generator, hn_graph_output_tensor(generator, 0));
+        if (output->dtype == hn_graph_dtype(generator) && hn_shape_size(&output->shape) == count)
+            return HN_OK;
+    }
+    return hn_error_set(l->error, HN_ERROR_VALUE, "the generator must have one output, of the %lld generated weights",
+                        (long long)count);
+}
+
+static hn_status hypermodel_read(loading *l, const json_value *description)
+{
+    const json_value *base = json_member(description, "base");
+    if (base->type != JSON_TRUE && base->type != JSON_FALSE)
+        return hn_error_set(l->error, HN_ERROR_VALUE, "\"base\" must be true or false");
+    l->has_base = base->type == JSON_TRUE;
+    l->model->generator = graph_from_value(json_member(description, "generator"), l->error);
+    if (!l->model->generator)
+        return l->error->status;
+    l->model->graph = graph_from_value(json_member(description, "target"), l->error);
+    if (!l->model->graph)
+        return l->error->status;
+    hn_status status = generated_read(l, json_member(description, "generated"));
+    return status == HN_OK ? generator_check(l) : status;
+}
+
+static hn_status description_read(loading *l, const json_value *description)
+{
+    static const char *const model_keys[] = {"kind", "graph"},
+                      *const hyper_keys[] = {"kind", "generator", "target", "generated", "base"};
+    const json_value *kind = json_member(description, "kind");
+    const char *name = kind && kind->type == JSON_STRING ? kind->text : "";
+    if (strcmp(name, "hypermodel") == 0 && json_has_exactly(description, hyper_keys, 5))
+        return hypermodel_read(l, description);
+    if (strcmp(name, "model") != 0 || !json_has_exactly(description, model_keys, 2))
+        return hn_error_set(l->error, HN_ERROR_VALUE, "its description is neither that of a model nor of a hypermodel");
+    l->model->graph = graph_from_value(json_member(description, "graph"), l->error);
+    return l->model->graph ? HN_OK : l->error->status;
+}
+
+static hn_status graphs_read(loading *l)
+{
+    const char *format = hn_tensor_file_text(l->file, FILE_FORMAT),
+               *text = hn_tensor_file_text(l->file, "hypernet_model");
+    if (!format || strcmp(format, "1") != 0 || !text)
+        return hn_error_set(l->error, HN_ERROR_VALUE, "it is no model of hypernet's, or of a newer one (format %.20s; "
+                            "expected 1)", format ? format : "unknown");
+    json_value *description = json_parse(text, strlen(text), "its description", l->error);
+    if (!description)
+        return l->error->status;
+    hn_status status = description_read(l, description);
+    hn_memory_free(description);
+    return status;
+}
+
+/* ---- weights ---- */
+
+/* The tensor called prefix + name, of this dtype and shape; NULL on error. */
+static const hn_file_tensor *tensor_find(const loading *l, const char *prefix, const char *name, hn_dtype dtype,
+                                         const hn_shape *shape)
+{
+    char is[128], wanted[128];
+    size_t size = strlen(prefix) + strlen(name) + 1;
+    char *full = hn_memory_allocate(size, 1, l->error);
+    if (!full)
+        return NULL;
+    snprintf(full, size, "%s%s", prefix, name);
+    const hn_file_tensor *tensor = hn_tensor_file_find(l->file, full);
+    int good = tensor && tensor->dtype == dtype && hn_shape_equal(&tensor->shape, shape);
+    if (!tensor)
+        hn_error_set(l->error, HN_ERROR_VALUE, "it has no tensor \"%.200s\"", full);
+    else if (!good)
+        hn_error_set(l->error, HN_ERROR_VALUE, "tensor \"%.200s\" is of %s and shape %s; expected %s and %s", full,
+                     file_dtype_name(tensor->dtype), hn_shape_format(&tensor->shape, is, sizeof is),
+                     file_dtype_name(dtype), hn_shape_format(shape, wanted, sizeof wanted));
+    hn_memory_free(full);
+    return good ? tensor : NULL;
+}
+
+/* The tensors of all stored entries of `graph`: found and checked (weights NULL), or copied to their places. */
+static hn_status weights_read(loading *l, const hn_graph *graph, const char *prefix, const unsigned char *generated,
+                              char *weights)
+{
+    hn_dtype dtype = hn_graph_dtype(graph);
+    for (int32_t i = 0; i < hn_graph_entry_count(graph); i++) {
+        const hn_entry *entry = hn_graph_entry(graph, i);
+        if (generated && generated[i])
+            continue;
+        const hn_file_tensor *tensor = tensor_find(l, prefix, entry->name, dtype, &entry->spec.shape);
+        if (!tensor)
+            return l->error->status;
+        if (weights)
+            memcpy(weights + (size_t)entry->offset * hn_dtype_size(dtype), tensor->data, tensor->bytes);
+        else
+            l->used++;
+    }
+    return HN_OK;
+}
+
+/* Both networks' weights, checked or copied. */
+static hn_status all_weights_read(loading *l, int copy)
+{
+    hn_model *model = l->model;
+    if (!model->generator)
+        return weights_read(l, model->graph, "weights/", NULL, copy ? model->weights : NULL);
+    hn_status status = weights_read(l, model->generator, "generator/", NULL, copy ? model->generator_weights : NULL);
+    if (status != HN_OK)
+        return status;
+    return weights_read(l, model->graph, "target/", model->generated, copy ? model->weights : NULL);
+}
+
+/* A file may hold nothing that the model has no place for, but Python's state of the optimizer. */
+static hn_status leftovers_check(const loading *l)
+{
+    static const char ours[] = "optimizer/";
+    int64_t others = 0;
+    for (int64_t i = 0; i < hn_tensor_file_count(l->file); i++)
+        others += strncmp(hn_tensor_file_at(l->file, i)->name, ours, sizeof ours - 1) != 0;
+    if (others != l->used)
+        return hn_error_set(l->error, HN_ERROR_VALUE,
+                            "it has %lld tensors besides those of the optimizer; the model has a place for %lld",
+                            (long long)others, (long long)l->used);
+    return HN_OK;
+}
+
+/* Checks every tensor before memory for any is taken: the file's size bounds what its graphs can ask for. */
+static hn_status model_fill(loading *l)
+{
+    hn_model *model = l->model;
+    hn_dtype dtype = hn_graph_dtype(model->graph);
+    const hn_file_tensor *base = NULL;
+    hn_status status = all_weights_read(l, 0);
+    if (status == HN_OK && l->has_base) {
+        hn_shape shape = {1, {generated_count(model)}};
+        base = tensor_find(l, "", "base", dtype, &shape);
+        status = base ? HN_OK : l->error->status;
+        l->used++;
+    }
+    if (status == HN_OK)
+        status = leftovers_check(l);
+    if (status != HN_OK)
+        return status;
+    model->weights = hn_memory_allocate((size_t)hn_graph_parameter_count(model->graph), hn_dtype_size(dtype), l->error);
+    if (!model->weights)
+        return HN_ERROR_MEMORY;
+    if (model->generator) {
+        size_t count = (size_t)hn_graph_parameter_count(model->generator);
+        model->generator_weights = hn_memory_allocate(count, hn_dtype_size(dtype), l->error);
+        if (!model->generator_weights)
+            return HN_ERROR_MEMORY;
+    }
+    if (base) {
+        model->base = hn_memory_allocate(base->bytes, 1, l->error);
+        if (!model->base)
+            return HN_ERROR_MEMORY;
+        memcpy(model->base, base->data, base->bytes);
+    }
+    return all_weights_read(l, 1);
+}
+
+hn_model *hn_model_load(const char *path, hn_error *error)
+{
+    hn_error inner = {.message = ""};
+    loading l = {.error = &inner};
+    l.file = hn_tensor_file_read(path, error);
+    if (!l.file)
+        return NULL;
+    l.model = hn_memory_allocate(1, sizeof *l.model, &inner);
+    hn_status status = l.model ? graphs_read(&l) : HN_ERROR_MEMORY;
+    if (status == HN_OK)
+        status = model_fill(&l);
+    hn_tensor_file_free(l.file);
+    if (status == HN_OK)
+        return l.model;
+    hn_model_free(l.model);
+    hn_error_set(error, status, "could not load '%.400s': %s", path, inner.message);
+    return NULL;
+}
+
+void hn_model_free(hn_model *model)
+{
+    if (!model)
+        return;
+    hn_graph_free(model->graph);
+    hn_graph_free(model->generator);
+    hn_memory_free(model->weights);
+    hn_memory_free(model->generator_weights);
+    hn_memory_free(model->generated);
+    hn_memory_free(model->base);
+    hn_memory_free(model);
+}
