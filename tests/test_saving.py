@@ -1,0 +1,233 @@
+"""Files, pickle, deepcopy: what comes back is what was there."""
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import safetensors
+
+import hypernet as hn
+
+layers = hn.layers
+RNG = np.random.default_rng(0)
+
+
+def x(*shape):
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def plain():
+    return hn.target_network(6, 3), x(5, 6)
+
+
+def branching():
+    a, b = layers.Input((3,), name="a"), layers.Input((2,), dtype="int32", name="b")
+    inner = hn.Sequential([layers.Input((3,)), layers.Dense(4, activation="relu"), layers.LayerNormalization()])
+    ids = layers.Flatten()(layers.Embedding(5, 2)(b))
+    joined = layers.Concatenate()([inner(a), inner(a), ids])
+    model = hn.Model({"a": a, "b": b}, [layers.Dense(2)(joined), layers.PReLU(shared_axes=[1])(joined)])
+    return model, {"a": x(5, 3), "b": RNG.integers(0, 5, (5, 2))}
+
+
+def deferred():
+    model = hn.Sequential([layers.Dense(4, kernel_regularizer="l2"), layers.Dropout(0.5), layers.Dense(2)])
+    data = x(5, 3)
+    model(data)
+    return model, data
+
+
+def hyper():
+    target = hn.target_network(6, 3)
+    return hn.HyperModel(hn.hypernetwork(4, target.count_params()), target), [x(5, 4), x(5, 6)]
+
+
+def partial():
+    target = hn.target_network(6, 3)
+    names = [target.layers[2].name]
+    generator = hn.hypernetwork(4, hn.count_params(target, names))
+    return hn.HyperModel(generator, target, generated=names, base="target"), [x(5, 4), x(5, 6)]
+
+
+def double():
+    return hn.target_network(6, 3, dtype="float64"), x(5, 6)
+
+
+MAKERS = [plain, branching, deferred, hyper, partial, double]
+
+
+def equal(a, b):
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return a.dtype == b.dtype and np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+class TestEveryModel:
+    def test_save_and_load(self, make, tmp_path):
+        model, data = make()
+        path = tmp_path / "model.safetensors"
+        model.save(path)
+        other = hn.saving.load_model(path)
+        assert type(other) is type(model)
+        assert other.name == model.name
+        assert equal(other(data), model(data))
+        assert equal(other.get_weights(), model.get_weights())
+        assert other.get_config() == model.get_config()
+        assert hn.models.load_model(str(path)).count_params() == model.count_params()
+
+    def test_the_file_is_a_safetensors_file(self, make, tmp_path):
+        model, _ = make()
+        path = tmp_path / "model.safetensors"
+        model.save(path)
+        with safetensors.safe_open(path, "numpy") as file:
+            metadata = file.metadata()
+            names = list(file.keys())
+            total = sum(file.get_tensor(name).size for name in names if name != "base")
+        assert metadata["hypernet_format"] == "1"
+        assert {"hypernet_model", "hypernet_config"} <= set(metadata)
+        assert total == model.count_params()
+
+    def test_weights_alone(self, make, tmp_path):
+        model, data = make()
+        path = tmp_path / "w.safetensors"
+        model.save_weights(path)
+        other = type(model).from_config(model.get_config())
+        assert not equal(other.get_weights(), model.get_weights())
+        other.load_weights(path)
+        assert equal(other(data), model(data))
+        with pytest.raises(ValueError, match="holds weights only"):
+            hn.saving.load_model(path)
+
+    def test_pickle_and_deepcopy(self, make):
+        model, data = make()
+        for duplicate in (lambda: pickle.loads(pickle.dumps(model)), lambda: copy.deepcopy(model)):
+            other = duplicate()
+            assert type(other) is type(model)
+            assert equal(other(data), model(data))
+            before = other.get_weights()
+            model.set_weights([2 * value for value in model.get_weights()])
+            assert equal(other.get_weights(), before)
+
+    def test_load_in_another_process(self, make, tmp_path):
+        model, _ = make()
+        model.save(tmp_path / "model.safetensors")
+        script = f"import hypernet as hn; print(hn.saving.load_model({str(tmp_path / 'model.safetensors')!r}).count_params())"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert int(done.stdout) == model.count_params()
+
+
+@pytest.mark.parametrize("make", [plain, hyper, partial])
+def test_training_goes_on_where_it_was(make, tmp_path):
+    model, data = make()
+    y = RNG.integers(0, 3, 5)
+    model.compile(hn.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    for _ in range(3):
+        model.train_on_batch(data, y)
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    others = [hn.saving.load_model(path), pickle.loads(pickle.dumps(model)), copy.deepcopy(model)]
+    for _ in range(3):
+        model.train_on_batch(data, y)
+    for other in others:
+        assert type(other.optimizer) is hn.optimizers.Adam
+        for _ in range(3):
+            other.train_on_batch(data, y)
+        assert equal(other.get_weights(), model.get_weights())
+    assert hn.saving.load_model(path, compile=False).optimizer is None
+
+
+def test_trainable_flags_come_back(tmp_path):
+    model, _ = plain()
+    model.layers[1].trainable = False
+    model.save(tmp_path / "m.safetensors")
+    assert len(hn.saving.load_model(tmp_path / "m.safetensors").trainable_weights) == 2
+    assert len(copy.deepcopy(model).trainable_weights) == 2
+
+
+def test_a_loaded_generator_is_not_initialised_again(tmp_path):
+    target = hn.target_network(6, 3)
+    generator = hn.hypernetwork(4, target.count_params())
+    generator.save(tmp_path / "g.safetensors")
+    loaded = hn.saving.load_model(tmp_path / "g.safetensors")
+    hn.HyperModel(loaded, target)
+    assert equal(loaded.get_weights(), generator.get_weights())
+
+
+def test_a_specialised_model_is_small(tmp_path):
+    model, data = hyper()
+    model.save(tmp_path / "h.safetensors")
+    special = model.specialize(data[0][0])
+    special.save(tmp_path / "s.safetensors")
+    ordinary = hn.target_network(6, 3)
+    ordinary.save(tmp_path / "o.safetensors")
+    sizes = {name: os.path.getsize(tmp_path / f"{name}.safetensors") for name in "hso"}
+    assert abs(sizes["s"] - sizes["o"]) < 200
+    assert sizes["h"] > 5 * sizes["s"]
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.h5", "m.weights.h5"])
+def test_keras_files_are_not_built(name, tmp_path):
+    model, _ = plain()
+    for action in (model.save, model.save_weights, model.load_weights, hn.saving.load_model):
+        with pytest.raises(NotImplementedError, match=r"use a name that ends in `\.safetensors`"):
+            action(tmp_path / name)
+
+
+def test_other_endings():
+    model, _ = plain()
+    with pytest.raises(ValueError, match="Invalid filepath extension for saving"):
+        model.save("model.foo")
+
+
+def test_overwrite(tmp_path):
+    model, _ = plain()
+    model.save(tmp_path / "m.safetensors")
+    with pytest.raises(FileExistsError):
+        model.save(tmp_path / "m.safetensors", overwrite=False)
+    model.save(tmp_path / "m.safetensors")
+
+
+def test_an_unbuilt_model_is_not_saved(tmp_path):
+    with pytest.raises(ValueError, match="is not built yet"):
+        hn.Sequential([layers.Dense(2)]).save(tmp_path / "m.safetensors")
+
+
+def test_foreign_and_wrong_files(tmp_path):
+    import safetensors.numpy
+
+    safetensors.numpy.save_file({"a": np.zeros(3, np.float32)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(ValueError, match=r"is no file of hypernet's"):
+        hn.saving.load_model(tmp_path / "foreign.safetensors")
+    (tmp_path / "damaged.safetensors").write_bytes(b"\x00" * 20)
+    with pytest.raises(ValueError):
+        hn.saving.load_model(tmp_path / "damaged.safetensors")
+    with pytest.raises(OSError):
+        hn.saving.load_model(tmp_path / "missing.safetensors")
+
+
+@pytest.mark.parametrize("others", [lambda: hn.target_network(6, 4), lambda: hn.target_network(6, 3, hidden=9)])
+def test_weights_that_do_not_fit_change_nothing(others, tmp_path):
+    model, _ = plain()
+    other = others()
+    other.save_weights(tmp_path / "w.safetensors")
+    before = model.get_weights()
+    with pytest.raises(ValueError):
+        model.load_weights(tmp_path / "w.safetensors")
+    assert equal(model.get_weights(), before)
+
+
+def test_custom_classes(tmp_path):
+    class Narrow(layers.Dense):
+        """A layer of the user's own with a built-in op."""
+
+    inputs = layers.Input((3,))
+    model = hn.Model(inputs, Narrow(2)(inputs))
+    model.save(tmp_path / "m.safetensors")
+    with pytest.raises(ValueError, match="Could not locate class 'Narrow'"):
+        hn.saving.load_model(tmp_path / "m.safetensors")
+    loaded = hn.saving.load_model(tmp_path / "m.safetensors", custom_objects={"Narrow": Narrow})
+    assert type(loaded.layers[1]) is Narrow
