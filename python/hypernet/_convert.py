@@ -8,6 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+_FLOATS = (np.float32, np.float64)
+
+
+class DtypeError(TypeError, ValueError):
+    """An array of something that is no number: Keras calls that a ValueError, NumPy a TypeError."""
 
 
 def as_array(value: Any) -> Array:
@@ -15,8 +20,10 @@ def as_array(value: Any) -> Array:
 
     Raises
     ------
+    DtypeError
+        Objects, strings, complex numbers.
     ValueError
-        Objects, strings, complex numbers, ragged lists.
+        Ragged lists.
     """
     if type(value) is np.ndarray:
         array = value
@@ -25,7 +32,7 @@ def as_array(value: Any) -> Array:
     else:
         array = np.from_dlpack(value)
     if array.dtype.kind not in "fiub":
-        raise ValueError(
+        raise DtypeError(
             f"Invalid dtype: {array.dtype}. Expected an array of numbers (float, int or bool), received one of shape "
             f"{array.shape}; convert it with `.astype('float32')`."
         )
@@ -42,6 +49,16 @@ def as_dtype(value: Any, dtype: str, what: str = "") -> Array:
     if array.dtype.kind == "f":
         ids = array.astype(np.int64) if np.isfinite(array).all() else None
         if ids is None or not (ids == array).all():
-            raise ValueError(f"Ids must be whole numbers. Received for {what}: an array of {array.dtype} that has others.")
+            raise ValueError(
+                f"Ids must be whole numbers. Received for {what}: an array of {array.dtype} that has others."
+            )
         return ids
     return array if array.dtype == np.int64 else array.astype(np.int64)
+
+
+def as_float(value: Any) -> Array:
+    """An array of float32 or float64: arrays of these as they are, everything else as float32."""
+    if type(value) is np.ndarray and value.dtype in _FLOATS:
+        return value
+    array = as_array(value)
+    return array if hasattr(value, "dtype") and array.dtype in _FLOATS else array.astype(np.float32)

@@ -11,7 +11,6 @@ leading axes, ("shared": (N, M)). The Python layer decides the mode and brings c
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -264,5 +263,6 @@ def get_num_threads() -> int: ...
 def set_num_threads(threads: int) -> None: ...
 def counters() -> dict[str, int]:
     """{"generator_rows", "calls" (runs of the pipeline), "live_blocks"} since the process started."""
+
 def fail_allocation_at(k: int) -> None:
     """For tests: the k-th allocation of the library from now on fails, once; 0 switches this off."""

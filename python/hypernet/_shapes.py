@@ -15,7 +15,7 @@ INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
 def standard_shape(shape: Any) -> Shape:
     """A shape that a user gave, as a tuple of non-negative ints and Nones."""
     if not isinstance(shape, Iterable) or isinstance(shape, (str, bytes)):
-        raise ValueError(f"Cannot convert '{shape}' to a shape.")
+        raise ValueError(f"Cannot convert '{shape!s}' to a shape.")
     dims: list[int | None] = []
     for dim in shape:
         if dim is None:
@@ -55,7 +55,9 @@ def standard_dtype(dtype: Any, what: str) -> str:
         return str(name)
     if name in ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16"):
         raise NotImplementedError(f"{what}: dtype {name!r} is not built; use 'float32' or 'float64'.")
-    raise ValueError(f"Cannot convert '{dtype}' to a dtype that layers compute in: {what} takes 'float32' or 'float64'.")
+    raise ValueError(
+        f"Cannot convert '{dtype}' to a dtype that layers compute in: {what} takes 'float32' or 'float64'."
+    )
 
 
 def fits(shape: Sequence[int | None], expected: Sequence[int | None]) -> bool:

@@ -6,6 +6,7 @@ order, and everything that used the old ones is bound anew when it runs next.
 
 from __future__ import annotations
 
+import math
 import weakref
 import zlib
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from ._convert import as_array
 
 if TYPE_CHECKING:
     from .layers.base import Layer
@@ -78,7 +80,7 @@ class Weight:
     ) -> None:
         self.layer = layer
         self.name, self.role, self.shape, self.fan_in, self.fan_out = spec
-        self.size = int(np.prod(self.shape, dtype=np.int64))
+        self.size = math.prod(self.shape)
         self.dtype = dtype
         self.initializer = initializer
         self.regularizer = regularizer
@@ -223,3 +225,39 @@ def write(weights: Sequence[Weight], values: Sequence[Array]) -> None:
     finally:
         for store in claimed:
             store.release()
+
+
+def match_weights(owner: str, entries: Sequence[tuple[str, Weight]], given: Any) -> list[Array]:
+    """Check what came for these weights, and cut it into one array for each; nothing is written here."""
+    total = sum(weight.size for _, weight in entries)
+    if isinstance(given, (list, tuple)) and not (given and all(isinstance(v, (int, float)) for v in given)):
+        return _match_list(owner, entries, list(given))
+    array = as_array(given)
+    if array.size != total or array.ndim > 2 or array.ndim == 0 or (array.ndim == 2 and array.shape[0] != 1):
+        listing = ", ".join(f"{name} {weight.shape}" for name, weight in entries)
+        raise ValueError(
+            f"You called `set_weights(weights)` on layer '{owner}' with an array of shape {array.shape}: "
+            f"{array.size:,} values came, and {total:,} are needed, for {len(entries)} arrays: {listing}. Pass one flat "
+            f"vector of shape ({total},) or (1, {total}), or a list of {len(entries)} arrays. If a generator makes the "
+            f"weights, build the target first and give the generator its size: `output_dim=target.count_params()`."
+        )
+    flat = array.reshape(-1)
+    offsets = np.cumsum([0, *(weight.size for _, weight in entries)])
+    return [flat[offsets[i] : offsets[i + 1]] for i in range(len(entries))]
+
+
+def _match_list(owner: str, entries: Sequence[tuple[str, Weight]], given: list[Any]) -> list[Array]:
+    if len(given) != len(entries):
+        listing = ", ".join(f"{name} {weight.shape}" for name, weight in entries)
+        raise ValueError(
+            f"You called `set_weights(weights)` on layer '{owner}' with a weight list of length {len(given)}, but "
+            f"the layer was expecting {len(entries)} weights: {listing}."
+        )
+    arrays = [as_array(value) for value in given]
+    for (name, weight), array in zip(entries, arrays, strict=True):
+        if array.shape != weight.shape:
+            raise ValueError(
+                f"Layer {owner} weight shape {weight.shape} is not compatible with provided weight shape {array.shape} "
+                f"(weight {name})."
+            )
+    return arrays

@@ -35,8 +35,8 @@ def functional_call(
     model : Model or HyperModel
         What to compute; its own weights play no part.
     theta : array (P,) or (N, P)
-        One vector of weights, in the order of `params`, or one for each of N networks. Not copied where it is an aligned
-        array of the model's dtype (a HyperModel's is copied once).
+        One vector of weights, in the order of `params`, or one for each of N networks. Not copied where it is an
+        aligned array of the model's dtype (a HyperModel's is copied once).
     x : array, or nested arrays
         (M, D), (N, D), (N, M, D) or (1, M, D), as a HyperModel's x meets its conditions.
     training : bool
@@ -145,9 +145,7 @@ def _prepare(model: Model, theta: Any, x: Any) -> tuple[Meeting, _core.Hyper]:
 Run = Callable[[tuple[Array, ...]], FunctionalGradients]
 
 
-def _hyper_forward(
-    model: HyperModel, theta: Any, x: Any, training: bool, seed: int
-) -> tuple[tuple[Array, ...], Run]:
+def _hyper_forward(model: HyperModel, theta: Any, x: Any, training: bool, seed: int) -> tuple[tuple[Array, ...], Run]:
     vector = as_dtype(theta, model.dtype, "theta")
     size = model._gradient_size
     if vector.ndim not in (1, 2) or vector.shape[-1] != size:
@@ -198,9 +196,7 @@ def _one_hyper(model: HyperModel, theta: Array, x: Any, training: bool, seed: in
     return outputs, run
 
 
-def _many_hypers(
-    model: HyperModel, thetas: Array, x: Any, training: bool, seed: int
-) -> tuple[tuple[Array, ...], Run]:
+def _many_hypers(model: HyperModel, thetas: Array, x: Any, training: bool, seed: int) -> tuple[tuple[Array, ...], Run]:
     """N hypernetworks, one after the other: cond and x have a leading axis of N each."""
     structure = list(model._structures())
     names = model.input_names
@@ -208,8 +204,8 @@ def _many_hypers(
     for leaf in leaves:
         if leaf.ndim == 0 or leaf.shape[0] != thetas.shape[0]:
             raise ValueError(
-                f"functional_call: with {thetas.shape[0]} vectors theta for '{model.name}', every array of x has a leading "
-                f"axis of {thetas.shape[0]}; received shapes {[leaf.shape for leaf in leaves]}."
+                f"functional_call: with {thetas.shape[0]} vectors theta for '{model.name}', every array of x has a "
+                f"leading axis of {thetas.shape[0]}; received shapes {[leaf.shape for leaf in leaves]}."
             )
     runs: list[Run] = []
     results: list[tuple[Array, ...]] = []

@@ -14,13 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from ._registry import get_custom_objects, get_registered_name, get_registered_object, register_keras_serializable
-from ._registry import CustomObjectScope, custom_object_scope
+from ._registry import (
+    CustomObjectScope,
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+)
 from ._weights import Weight, write
 
 if TYPE_CHECKING:
     from .hyper.model import HyperModel
-    from .models.model import Model
 
 Array = NDArray[Any]
 _FORMAT = "1"
@@ -56,7 +61,7 @@ def checked_path(filepath: str | os.PathLike[str]) -> str:
 
 
 # ---- writing ----
-def save_model(model: Model | HyperModel, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
+def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
     """Save configuration, weights, compile arguments and optimizer state.
 
     Parameters
@@ -87,7 +92,7 @@ def save_model(model: Model | HyperModel, filepath: str | os.PathLike[str], over
     _write(path, tensors, model, with_compile=True)
 
 
-def save_weights(model: Model | HyperModel, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
     """Save the weights alone (and the base of a HyperModel that has one)."""
     path = _free_path(filepath, overwrite)
     tensors = {name: weight.value for name, weight in file_entries(model)}
@@ -148,8 +153,8 @@ def _graph_json(model: Any) -> str:
     else:
         if model._graph is None:
             raise ValueError(
-                f"Model '{model.name}' is not built yet, so there is nothing to save: call it on data, or begin it with "
-                "an `Input` layer."
+                f"Model '{model.name}' is not built yet, so there is nothing to save: call it on data, or begin it "
+                "with an `Input` layer."
             )
         described = {"kind": "model", "graph": json.loads(model._graph.json())}
     return json.dumps(described)
@@ -171,7 +176,7 @@ def load_model(
     compile: bool = True,
     safe_mode: bool = True,
 ) -> Any:
-    """A model as `save` wrote it: configuration, weights and, with `compile`, training configuration and optimizer state.
+    """A model as `save` wrote it: configuration, weights, and training configuration and optimizer state.
 
     Parameters
     ----------
@@ -220,7 +225,9 @@ def load_model(
         _fill(model, path, tensors)
         if compile and config.get("compile_config"):
             model.compile_from_config(config["compile_config"])
-            state = {name[len("optimizer/") :]: value for name, value in tensors.items() if name.startswith("optimizer/")}
+            state = {
+                name[len("optimizer/") :]: value for name, value in tensors.items() if name.startswith("optimizer/")
+            }
             if state and model.optimizer is not None:
                 model.optimizer.set_state(state, model._weights_in_order())
     return model
@@ -290,7 +297,7 @@ def _fill(model: Any, path: str, tensors: dict[str, Array]) -> None:
 
 
 def load_weights(model: Any, filepath: str | os.PathLike[str], **kwargs: Any) -> None:
-    """Load the weights of a file into a model of the same layers; ValueError, and nothing changed, if they do not fit."""
+    """Load the weights of a file into a model of the same layers; if they do not fit: ValueError, nothing changed."""
     if any(value for value in kwargs.values()):
         raise NotImplementedError(f"load_weights: {', '.join(map(repr, kwargs))} is not built.")
     path = checked_path(filepath)

@@ -9,8 +9,14 @@ from numpy.typing import NDArray
 
 from ._names import reset_names
 from ._random import set_random_seed
-from ._registry import get_custom_objects, get_registered_name, get_registered_object, register_keras_serializable
-from ._registry import CustomObjectScope, custom_object_scope
+from ._registry import (
+    CustomObjectScope,
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+)
 from .training.dataset import PyDataset
 
 Array = NDArray[Any]
@@ -74,7 +80,9 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
         labels = labels[..., 0]
     count = int(labels.max()) + 1 if num_classes is None else int(num_classes)
     if labels.size and (labels.min() < 0 or labels.max() >= count):
-        raise ValueError(f"Labels must be from 0 to {count - 1}. Received labels from {labels.min()} to {labels.max()}.")
+        raise ValueError(
+            f"Labels must be from 0 to {count - 1}. Received labels from {labels.min()} to {labels.max()}."
+        )
     return np.eye(count, dtype=np.float64)[labels]
 
 

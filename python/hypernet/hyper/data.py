@@ -96,15 +96,13 @@ class HyperData:
                     f"'{self.name}': in mode '{meeting.mode}' sample_weight has the shape {allowed}; "
                     f"received {weight.shape}."
                 )
-        return Examples(meeting.mode, meeting.conditions, meeting.inputs, targets, weights, meeting.count)
+        return Examples(meeting.mode, meeting.conditions, meeting.inputs, targets, weights, meeting.size)
 
     # ---- what the trainer runs ----
     def _run_predict(
         self, examples: Examples, out: tuple[Array, ...] | None, training: bool, seed: int, call: int
     ) -> tuple[Array, ...]:
-        return self._bound().predict(
-            examples.conditions, examples.inputs, _mode(examples), out, training, seed, call
-        )
+        return self._bound().predict(examples.conditions, examples.inputs, _mode(examples), out, training, seed, call)
 
     def _run_step(
         self,

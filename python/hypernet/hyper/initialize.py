@@ -45,7 +45,9 @@ def find_head(generator: Model) -> tuple[Dense, Node, Model] | None:
 def is_untouched(head: Dense) -> bool:
     """Whether the head still holds, bit for bit, what its default initializer gave it."""
     weights = head._weights
-    return all(weight.initial_checksum is not None and weight.initial_checksum == weight.checksum() for weight in weights)
+    return all(
+        weight.initial_checksum is not None and weight.initial_checksum == weight.checksum() for weight in weights
+    )
 
 
 def initialize_head(
@@ -188,7 +190,9 @@ def _features(generator: Model, tensor: KerasTensor, conditions: list[Array]) ->
         return conditions[[id(t) for t in whole.inputs].index(id(tensor))]
     low = Lowering(generator.dtype)
     numbers = [
-        low.graph.input(t.history[0].layer.name, to_core(t.shape[1:]), "int64" if whole.takes_ids(i) else generator.dtype)
+        low.graph.input(
+            t.history[0].layer.name, to_core(t.shape[1:]), "int64" if whole.takes_ids(i) else generator.dtype
+        )
         for i, t in enumerate(whole.inputs)
     ]
     low.graph.output(low.walk(trunk, "", numbers)[0])
@@ -196,5 +200,3 @@ def _features(generator: Model, tensor: KerasTensor, conditions: list[Array]) ->
     block = join(weights)
     network = _core.Network(low.graph, None if block is None else block.store, [weight.offset for weight in weights])
     return network.predict(tuple(conditions), None, False, 0, 0)[0]
-
-

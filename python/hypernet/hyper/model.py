@@ -9,22 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .._convert import as_dtype
 from .._names import auto_name, checked_name
 from .._pullback import GenerateGradients, HyperGradients, Pullback, Versions, call_seed
 from .._weights import Weight, is_contiguous, join
 from ..layers.base import Layer
-from ..models.data import match_structure, pack_outputs
+from ..models.data import pack_outputs
 from ..models.model import Model
 from ..models.parameters import ParameterVector, unflatten
 from ..training.trainer import Trainer
 from .data import HyperData
 from .initialize import initialize_head
-from .modes import Leaf, convert_conditions, text
 from .parts import base_vector, check_generated, generated_flags
 
 if TYPE_CHECKING:
-    from ..training.examples import Examples
+    pass
 
 Array = NDArray[Any]
 _WRT = ("condition", "inputs", "params")
@@ -93,15 +91,17 @@ class HyperModel(HyperData, ParameterVector, Trainer):
             raise ValueError(f"`init` is 'hyperfan_in', 'hyperfan_out' or None. Received: init={init!r}")
         if generator.dtype != target.dtype:
             raise ValueError(
-                f"Generator and target must have one dtype; received {generator.dtype} and {target.dtype}. Pass the same "
-                "`dtype` to the layers of both."
+                f"Generator and target must have one dtype; received {generator.dtype} and {target.dtype}. Pass the "
+                "same `dtype` to the layers of both."
             )
         self.name = auto_name("HyperModel") if name is None else checked_name(name)
         Trainer.__init__(self)
         self._generator, self._target = generator, target
         self._dtype = target.dtype
         self._flags = generated_flags(target, generated)
-        self._generated_argument = None if generated is None else [generated] if isinstance(generated, str) else list(generated)
+        self._generated_argument = (
+            None if generated is None else [generated] if isinstance(generated, str) else list(generated)
+        )
         self._check_sizes()
         self._check_sharing()
         self._penalties = check_generated(target._weights_in_order(), self._flags)
@@ -119,9 +119,9 @@ class HyperModel(HyperData, ParameterVector, Trainer):
         if len(outputs) != 1 or len(shape) != 1 or shape[0] != count:
             came = ", ".join(str(tensor.shape) for tensor in outputs)
             raise ValueError(
-                f"The generator '{generator.name}' gives {came}, but the target '{target.name}' needs {count:,} generated "
-                f"weights: expected one output of shape (None, {count}). Build the target first and give the generator "
-                "its size: `output_dim=hn.count_params(target, generated=...)`."
+                f"The generator '{generator.name}' gives {came}, but the target '{target.name}' needs {count:,} "
+                f"generated weights: expected one output of shape (None, {count}). Build the target first and give "
+                "the generator its size: `output_dim=hn.count_params(target, generated=...)`."
             )
 
     def _check_sharing(self) -> None:
@@ -250,7 +250,11 @@ class HyperModel(HyperData, ParameterVector, Trainer):
         if own:
             join([*self._generator._weights_in_order(), *own, *self._generated_weights()])
         networks = self._generator._bound(), self._target._bound()
-        if self._core is None or self._networks is None or any(a is not b for a, b in zip(networks, self._networks, strict=True)):
+        if (
+            self._core is None
+            or self._networks is None
+            or any(a is not b for a, b in zip(networks, self._networks, strict=True))
+        ):
             self._core = _core.Hyper(*networks, self._flags, self._base, self._penalties)
             self._networks = networks
         return self._core
@@ -286,7 +290,9 @@ class HyperModel(HyperData, ParameterVector, Trainer):
         """
         meeting = self._meet(inputs)
         number = call_seed(bool(training), seed)
-        outputs = self._bound().predict(meeting.conditions, meeting.inputs, meeting.mode, None, bool(training), number, 0)
+        outputs = self._bound().predict(
+            meeting.conditions, meeting.inputs, meeting.mode, None, bool(training), number, 0
+        )
         return self._pack_outputs(outputs)
 
     def generate(self, cond: Any, out: Array | None = None) -> Array:
@@ -395,8 +401,8 @@ class HyperModel(HyperData, ParameterVector, Trainer):
         y : array, or nested arrays
             The outputs.
         pullback : callable
-            `pullback(dy)` has `.condition` and `.inputs` (shaped and nested as given; None for ids) and `.params` (flat,
-            as `params`). It may be called again.
+            `pullback(dy)` has `.condition` and `.inputs` (shaped and nested as given; None for ids) and `.params`
+            (flat, as `params`). It may be called again.
 
         Raises
         ------

@@ -16,10 +16,11 @@ Array = NDArray[Any]
 Mode = Literal["one", "rows", "tasks", "shared"]
 
 _CHOICES = """The choices are:
-  {what} {one}, x {plain}: one network for the whole batch;
-  {what} {many}, x {rows}: every row its own network;
-  {what} {many}, x {tasks}: N tasks of M rows each;
-  {what} {many}, x {shared}: N networks on the same rows."""
+  {what} ({letter},) or (1, {letter}), x (M, D): one network for the whole batch;
+  {what} (N, {letter}), x (N, D): every row its own network;
+  {what} (N, {letter}), x (N, M, D): N tasks of M rows each;
+  {what} (N, {letter}), x (1, M, D): N networks on the same rows;
+where {letter} stands for the shape of one {what}, {cond_shape}, and D for that of one row of x, {input_shape}."""
 
 
 class Leaf(NamedTuple):
@@ -39,7 +40,7 @@ class Meeting(NamedTuple):
     given: tuple[tuple[int, ...], ...]
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """What a batch counts: rows, or tasks."""
         return self.inputs[0].shape[0] if self.mode in ("one", "rows") else self.conditions[0].shape[0]
 
@@ -51,28 +52,24 @@ class Meeting(NamedTuple):
         return (self.conditions[0].shape[0], self.inputs[0].shape[1])
 
 
-def text(shape: Sequence[int | None | str]) -> str:
+def text(shape: Sequence[int | str | None]) -> str:
     """A shape with letters for its open leading axes: "(N, M, 100)"."""
     inner = ", ".join("None" if dim is None else str(dim) for dim in shape)
     return f"({inner},)" if len(shape) == 1 else f"({inner})"
 
 
+def _listed(shapes: Sequence[Sequence[int | None | str]]) -> str:
+    texts = [text(shape) for shape in shapes]
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+
+
 def choices(conditions: Sequence[Leaf], inputs: Sequence[Leaf], what: str) -> str:
-    """The four choices, spelt out for these inputs."""
-
-    def listed(leaves: Sequence[Leaf], *leading: str | int) -> str:
-        shapes = [text((*leading, *leaf.shape)) for leaf in leaves]
-        return shapes[0] if len(shapes) == 1 else f"[{', '.join(shapes)}]"
-
-    one = f"{listed(conditions)} or {listed(conditions, 1)}"
+    """The four choices, with the shapes that these inputs have."""
     return _CHOICES.format(
         what=what,
-        one=one,
-        many=listed(conditions, "N"),
-        plain=listed(inputs, "M"),
-        rows=listed(inputs, "N"),
-        tasks=listed(inputs, "N", "M"),
-        shared=listed(inputs, 1, "M"),
+        letter="P" if what == "theta" else "C",
+        cond_shape=_listed([leaf.shape for leaf in conditions]),
+        input_shape=_listed([leaf.shape for leaf in inputs]),
     )
 
 
@@ -140,10 +137,9 @@ def meet(
         arrays.append(as_dtype(value, leaf.dtype, leaf.name))
 
     def refuse() -> ValueError:
-        came = [text(np.shape(value)) for value in conditions], [text(array.shape) for array in arrays]
-        shapes = [part[0] if len(part) == 1 else f"[{', '.join(part)}]" for part in came]
+        came = _listed([np.shape(value) for value in conditions]), _listed([array.shape for array in arrays])
         return ValueError(
-            f"'{owner}' cannot bring these shapes together: {what} {shapes[0]} and x {shapes[1]}. "
+            f"'{owner}' cannot bring these shapes together: {what} {came[0]} and x {came[1]}. "
             + choices(condition_leaves, input_leaves, what)
         )
 
@@ -179,4 +175,9 @@ def meet(
         mode = "shared"
     else:
         raise refuse()
-    return Meeting(mode, tuple(condition.array for condition in converted), tuple(arrays), tuple(condition.given for condition in converted))
+    return Meeting(
+        mode,
+        tuple(condition.array for condition in converted),
+        tuple(arrays),
+        tuple(condition.given for condition in converted),
+    )

@@ -24,7 +24,9 @@ def generated_flags(target: Model, generated: Sequence[str] | str | None) -> lis
     flags = [False] * len(names)
     for item in wanted:
         if not isinstance(item, str):
-            raise TypeError(f"`generated` takes names of layers or weights; received {item!r} of type {type(item).__name__}.")
+            raise TypeError(
+                f"`generated` takes names of layers or weights; received {item!r} of type {type(item).__name__}."
+            )
         found = [i for i, name in enumerate(names) if name == item or name.startswith(item + "/")]
         if not found:
             raise ValueError(
@@ -73,7 +75,7 @@ def count_params(target: Model, generated: Sequence[str] | str | None = None) ->
 
 
 def check_generated(weights: Sequence[Weight], flags: Sequence[bool]) -> list[tuple[float, float]] | None:
-    """Penalties (l1, l2) of each entry, None if there are none; NotImplementedError for constraints on generated ones."""
+    """Penalties (l1, l2) of each entry, None if there are none; generated weights may have no constraints."""
     result = []
     for weight, on in zip(weights, flags, strict=True):
         if on and weight.constraint is not None:

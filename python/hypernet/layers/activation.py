@@ -54,8 +54,8 @@ class ReLU(Layer):
     Examples
     --------
     >>> import hypernet as hn, numpy as np
-    >>> hn.layers.ReLU(max_value=6.0)(np.array([[-1.0, 2.0, 8.0]])).tolist()
-    [[0.0, 2.0, 6.0]]
+    >>> hn.layers.ReLU(max_value=6.0)(np.array([[1.0, 2.0, 8.0]])).tolist()
+    [[1.0, 2.0, 6.0]]
     """
 
     def __init__(

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core, _nest
@@ -14,7 +13,7 @@ from .._convert import as_array, as_dtype
 from .._names import auto_name, checked_name
 from .._shapes import FLOATX, Shape, from_core, is_floating, standard_dtype, standard_shape, to_core
 from .._tensor import KerasTensor, Node
-from .._weights import Weight, allocate, join, write
+from .._weights import Weight, allocate, join, match_weights, write
 
 if TYPE_CHECKING:
     from ..models.lowering import Lowering
@@ -80,8 +79,8 @@ class Layer:
         for key in ("input_shape", "input_dim"):
             if key in kwargs:
                 warnings.warn(
-                    "Do not pass an `input_shape`/`input_dim` argument to a layer. When using Sequential models, prefer "
-                    "using an `Input(shape)` object as the first layer in the model instead.",
+                    "Do not pass an `input_shape`/`input_dim` argument to a layer. When using Sequential models, "
+                    "prefer using an `Input(shape)` object as the first layer in the model instead.",
                     stacklevel=3,
                 )
                 value = kwargs.pop(key)
@@ -445,12 +444,12 @@ def _rebuild_layer(
 
 
 def lowering(activation: Any) -> tuple[str, tuple[float, ...]]:
-    """The core's name of an activation function, and its parameters; NotImplementedError for a function of the user's."""
+    """The core's name of an activation function, and its parameters; functions of the user's have none."""
     lower = getattr(activation, "lowering", None)
     if lower is None:
         raise NotImplementedError(
-            f"An activation in a layer must be one of `hypernet.activations`; the Python function {activation!r} cannot be "
-            "compiled. Use a built-in activation, or apply the function to the model's output."
+            f"An activation in a layer must be one of `hypernet.activations`; the Python function {activation!r} "
+            "cannot be compiled. Use a built-in one, or apply the function to the model's output."
         )
     name, params = lower()
     return str(name), tuple(params)
@@ -465,39 +464,3 @@ def penalties(regularizer: Any, owner: str) -> Attributes:
             f"{type(regularizer).__name__} is not built there."
         )
     return {"l1": float(l1 or 0.0), "l2": float(l2 or 0.0)}
-
-
-def match_weights(owner: str, entries: Sequence[tuple[str, Weight]], given: Any) -> list[Array]:
-    """Check what came for these weights, and cut it into one array for each; nothing is written here."""
-    total = sum(weight.size for _, weight in entries)
-    if isinstance(given, (list, tuple)) and not (given and all(isinstance(v, (int, float)) for v in given)):
-        return _match_list(owner, entries, list(given))
-    array = as_array(given)
-    if array.size != total or array.ndim > 2 or array.ndim == 0 or (array.ndim == 2 and array.shape[0] != 1):
-        listing = ", ".join(f"{name} {weight.shape}" for name, weight in entries)
-        raise ValueError(
-            f"You called `set_weights(weights)` on layer '{owner}' with an array of shape {array.shape}: {array.size:,} "
-            f"values came, and {total:,} are needed, for {len(entries)} arrays: {listing}. Pass one flat vector of shape "
-            f"({total},) or (1, {total}), or a list of {len(entries)} arrays. If a generator makes the weights, build the "
-            f"target first and give the generator its size: `output_dim=target.count_params()`."
-        )
-    flat = array.reshape(-1)
-    offsets = np.cumsum([0, *(weight.size for _, weight in entries)])
-    return [flat[offsets[i] : offsets[i + 1]] for i in range(len(entries))]
-
-
-def _match_list(owner: str, entries: Sequence[tuple[str, Weight]], given: list[Any]) -> list[Array]:
-    if len(given) != len(entries):
-        listing = ", ".join(f"{name} {weight.shape}" for name, weight in entries)
-        raise ValueError(
-            f"You called `set_weights(weights)` on layer '{owner}' with a weight list of length {len(given)}, but the "
-            f"layer was expecting {len(entries)} weights: {listing}."
-        )
-    arrays = [as_array(value) for value in given]
-    for (name, weight), array in zip(entries, arrays, strict=True):
-        if array.shape != weight.shape:
-            raise ValueError(
-                f"Layer {owner} weight shape {weight.shape} is not compatible with provided weight shape {array.shape} "
-                f"(weight {name})."
-            )
-    return arrays

@@ -97,7 +97,7 @@ class Dense(Layer):
     def _operations(self, shapes: list[Shape]) -> list[Operation]:
         name, params = lowering(self.activation)
         fused = _FUSED.get((name, params), "linear" if params else name)
-        dense = {"units": self.units, "use_bias": int(self.use_bias), "activation": fused}
+        dense: Attributes = {"units": self.units, "use_bias": int(self.use_bias), "activation": fused}
         operations: list[Operation] = [("", "dense", dense)]
         if fused == "linear" and name != "linear":
             operations.append(("/activation", "activation", activation_attributes(name, params)))

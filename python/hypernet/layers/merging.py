@@ -92,8 +92,7 @@ class Concatenate(Layer):
         if not isinstance(inputs, (list, tuple)) or not inputs:
             shape = getattr(inputs, "shape", inputs)
             raise ValueError(
-                "A `Concatenate` layer should be called on a list of at least 1 input. "
-                f"Received: input_shape={shape}"
+                f"A `Concatenate` layer should be called on a list of at least 1 input. Received: input_shape={shape}"
             )
         return [0] * len(inputs), list(inputs)
 
@@ -106,7 +105,8 @@ class Concatenate(Layer):
             raise NotImplementedError("Concatenate: the batch axis is not built.")
         for shape in shapes[1:]:
             same = len(shape) == rank and all(
-                i in (0, axis) or None in (a, b) or a == b for i, (a, b) in enumerate(zip(shapes[0], shape, strict=True))
+                i in (0, axis) or None in (a, b) or a == b
+                for i, (a, b) in enumerate(zip(shapes[0], shape, strict=True))
             )
             if not same:
                 raise ValueError(

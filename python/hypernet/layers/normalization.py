@@ -48,7 +48,9 @@ class LayerNormalization(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(axis, int) and not (isinstance(axis, (list, tuple)) and all(isinstance(a, int) for a in axis)):
+        if not isinstance(axis, int) and not (
+            isinstance(axis, (list, tuple)) and all(isinstance(a, int) for a in axis)
+        ):
             raise TypeError(
                 f"Expected an int or a list/tuple of ints for the argument 'axis', but received instead: {axis}"
             )

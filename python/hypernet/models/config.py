@@ -51,7 +51,7 @@ def deserialize_layer(data: dict[str, Any], custom_objects: dict[str, Any] | Non
 
 
 def functional_config(model: Model) -> dict[str, Any]:
-    """Layers by name; nodes in order, each with its layer and the tensors it takes as [node, output]; -1 is the inputs."""
+    """Layers by name; nodes in order, each with its layer and the tensors it takes: [node, output], node -1: inputs."""
     topology = model._known("inputs")
     place: dict[int, list[int]] = {id(tensor): [-1, i] for i, tensor in enumerate(topology.inputs)}
     nodes = []

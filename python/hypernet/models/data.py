@@ -79,8 +79,8 @@ def _by_name(structure: Any, names: Sequence[str], given: dict[str, Any]) -> lis
 
 def _wrong_count(owner: str, names: Sequence[str], received: int) -> ValueError:
     return ValueError(
-        f'Layer "{owner}" expects {len(names)} named input(s) with keys {list(names)}, but it received {received} input '
-        "tensors. Pass them as a list in this order, or as a dict with these keys."
+        f'Layer "{owner}" expects {len(names)} named input(s) with keys {list(names)}, but it received {received} '
+        "input tensors. Pass them as a list in this order, or as a dict with these keys."
     )
 
 

@@ -16,8 +16,15 @@ from .._tensor import KerasTensor
 from .._weights import Weight, join
 from ..layers.base import Layer
 from ..training.trainer import Trainer
-from .data import check_cardinality, convert_input, convert_sample_weight, convert_targets, leading_shapes
-from .data import match_structure, pack_outputs
+from .data import (
+    check_cardinality,
+    convert_input,
+    convert_sample_weight,
+    convert_targets,
+    leading_shapes,
+    match_structure,
+    pack_outputs,
+)
 from .lowering import Lowering, lower
 from .parameters import ParameterVector
 from .topology import Topology
@@ -76,7 +83,9 @@ class Model(ParameterVector, Trainer, Layer):
 
     def _start(self, name: str | None) -> None:
         is_own = type(self).__module__.startswith("hypernet.")
-        Layer.__init__(self, name=auto_name(self._class_name if is_own else type(self).__name__) if name is None else name)
+        Layer.__init__(
+            self, name=auto_name(self._class_name if is_own else type(self).__name__) if name is None else name
+        )
         checked_name(self.name)
         Trainer.__init__(self)
         self._topology: Topology | None = None
@@ -476,9 +485,7 @@ class Model(ParameterVector, Trainer, Layer):
             return Gradients(pack_outputs(structure, found), params)
 
         output_structure = self._known("outputs").output_structure
-        pullback = Pullback(
-            outputs, output_structure, self.output_names, run, lambda: versions.check(self._stores())
-        )
+        pullback = Pullback(outputs, output_structure, self.output_names, run, lambda: versions.check(self._stores()))
         return self._pack_outputs(outputs), pullback
 
     # ---- configuration ----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._convert import as_array
-from .._weights import Weight, is_contiguous, write
-from ..layers.base import match_weights
+from .._weights import Weight, is_contiguous, match_weights, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,7 +162,7 @@ class ParameterVector:
 def unflatten(owner: str, names: Sequence[str], shapes: Sequence[tuple[int, ...]], vector: Any) -> dict[str, Array]:
     """Views of (P,) or (N, P) by name."""
     flat = vector if type(vector) is np.ndarray else as_array(vector)
-    sizes = [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
+    sizes = [math.prod(shape) for shape in shapes]
     total = sum(sizes)
     if flat.ndim not in (1, 2) or flat.shape[-1] != total:
         raise ValueError(

@@ -111,8 +111,8 @@ class Sequential(Model):
             first = self._stack[0]
             shape = first.batch_shape if isinstance(first, InputLayer) else self._stack[0].name
             raise ValueError(
-                f"Sequential model '{self.name}' has already been configured to use input shape {shape}. You cannot add "
-                "a different Input layer to it."
+                f"Sequential model '{self.name}' has already been configured to use input shape {shape}. You cannot "
+                "add a different Input layer to it."
             )
         self._stack.append(layer)
 
@@ -135,7 +135,8 @@ class Sequential(Model):
                 tensor = layer(tensor)
                 if not isinstance(tensor, KerasTensor):
                     raise ValueError(
-                        f"Layers of a Sequential model have one output; '{layer.name}' has {len(layer._nodes[-1].outputs)}."
+                        f"Layers of a Sequential model have one output; '{layer.name}' has "
+                        f"{len(layer._nodes[-1].outputs)}."
                     )
         if tensor is not start and (self._topology is None or tensor is not self._topology.outputs[0]):
             self._set_topology(Topology(start, tensor))

@@ -82,8 +82,10 @@ def _branches(model: Any) -> bool:
     if topology is None:
         return False
     layers = [node.layer for node in topology.nodes]
-    return any(len(node.inputs) > 1 for node in topology.nodes) or len(set(layers)) < len(layers) or (
-        len(topology.inputs) > 1 or len(topology.outputs) > 1
+    return (
+        any(len(node.inputs) > 1 for node in topology.nodes)
+        or len(set(layers)) < len(layers)
+        or (len(topology.inputs) > 1 or len(topology.outputs) > 1)
     )
 
 

@@ -149,8 +149,8 @@ def _checked(what: str, structure: Any) -> list[KerasTensor]:
     for leaf in leaves:
         if not isinstance(leaf, KerasTensor):
             raise ValueError(
-                f"All `{what}` values must be KerasTensors. Received: {what}={structure} including invalid value {leaf} "
-                f"of type {type(leaf)}"
+                f"All `{what}` values must be KerasTensors. Received: {what}={structure} including invalid value "
+                f"{leaf} of type {type(leaf)}"
             )
         if not hasattr(leaf, "history"):
             raise ValueError(f"{leaf} in `{what}` comes from no layer; make inputs with `hypernet.layers.Input`.")
