@@ -41,13 +41,25 @@ void json_write_raw(json_writer *writer, const char *characters)
     append(writer, characters, strlen(characters));
 }
 
+/* A character that must be escaped; the short forms where there are any. */
+static void escape_append(json_writer *writer, char character)
+{
+    static const char characters[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";
+    const char *found = strchr(characters, character);
+    char escape[8];
+    if (found)
+        snprintf(escape, sizeof escape, "\\%c", names[found - characters]);
+    else
+        snprintf(escape, sizeof escape, "\\u%04x", (unsigned char)character);
+    json_write_raw(writer, escape);
+}
+
 void json_write_string(json_writer *writer, const char *text)
 {
     size_t length = strlen(text);
     append(writer, "\"", 1);
     for (size_t i = 0, size; i < length; i += size) {
         unsigned char c = (unsigned char)text[i];
-        char escape[8];
         size = utf8_size(text + i, length - i);
         if (size == 0) {
             if (writer->status == HN_OK)
@@ -55,14 +67,10 @@ void json_write_string(json_writer *writer, const char *text)
                                               "text to be saved must be UTF-8; byte %zu of \"%.100s\" is not", i, text);
             return;
         }
-        if (c == '"' || c == '\\') {
-            append(writer, (char[]){'\\', (char)c}, 2);
-        } else if (c < 0x20) {
-            snprintf(escape, sizeof escape, "\\u%04x", c);
-            append(writer, escape, 6);
-        } else {
+        if (c < 0x20 || c == '"' || c == '\\')
+            escape_append(writer, text[i]);
+        else
             append(writer, text + i, size);
-        }
     }
     append(writer, "\"", 1);
 }

@@ -1,0 +1,208 @@
+"""The native file from C: against the safetensors package both ways, and everything that must be refused."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from c_build import program, run
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+HN_OK, HN_ERROR_VALUE, HN_ERROR_OS = 0, 1, 4
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return program("tests/c/files.c", tmp_path_factory.mktemp("files"))
+
+
+def statuses(files: Path, *paths: Path) -> list[tuple[int, int, str]]:
+    """(status, leaked blocks, message) of reading each path."""
+    lines = run(files, "read", *paths).splitlines()
+    assert len(lines) == len(paths)
+    return [(int(status), int(blocks), text) for status, blocks, text in (line.split(" ", 2) for line in lines)]
+
+
+def raw(header: Any, data: bytes = b"", length: int | None = None) -> bytes:
+    """A file with this header (an object, or text as it is)."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def tensor(begin: int, end: int, shape: list[Any] | None = None, dtype: str = "F32") -> dict[str, Any]:
+    return {"dtype": dtype, "shape": [(end - begin) // 4] if shape is None else shape, "data_offsets": [begin, end]}
+
+
+def test_from_c(files: Path, tmp_path: Path) -> None:
+    assert run(files, "self", tmp_path) == "ok\n"
+    assert not list(tmp_path.glob(".hypernet*"))
+
+
+ARRAYS = {
+    "a": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "layer/kernel é": np.array([[np.nan, np.inf], [-0.0, 5e-324]]),
+    "scalar": np.array(2.5, dtype=np.float32),
+    "empty": np.zeros((3, 0, 2), dtype=np.float64),
+    "ids": np.array([np.iinfo(np.int64).min, -1, 7]),
+    "deep": np.arange(2, dtype=np.float32).reshape(1, 1, 1, 1, 1, 1, 1, 2),
+}
+
+
+def test_agrees_with_safetensors_both_ways(files: Path, tmp_path: Path) -> None:
+    metadata = {"note": 'quotes " \\ \n\t\x01 and ünïcode 😀', "": "", "b": "2"}
+    save_file(ARRAYS, tmp_path / "theirs.safetensors", metadata=metadata)
+    run(files, "copy", tmp_path / "theirs.safetensors", tmp_path / "ours.safetensors")
+    back = load_file(tmp_path / "ours.safetensors")
+    assert set(back) == set(ARRAYS)
+    for name, array in ARRAYS.items():
+        assert back[name].dtype == array.dtype and back[name].shape == array.shape
+        assert back[name].tobytes() == array.tobytes()
+    with safe_open(tmp_path / "ours.safetensors", "np") as opened:
+        assert {k: v for k, v in opened.metadata().items() if k != "hypernet_checksum"} == metadata
+
+
+def test_checksum_survives_another_writer(files: Path, tmp_path: Path) -> None:
+    """safetensors writes tensors and metadata in an order of its own; changed contents are refused."""
+    save_file(ARRAYS, tmp_path / "a.safetensors", metadata={"x": "1", "y": "2", "z": "3"})
+    run(files, "copy", tmp_path / "a.safetensors", tmp_path / "b.safetensors")
+    with safe_open(tmp_path / "b.safetensors", "np") as opened:
+        metadata = opened.metadata()
+    arrays = load_file(tmp_path / "b.safetensors")
+    save_file(dict(reversed(arrays.items())), tmp_path / "c.safetensors", metadata=metadata)
+    arrays["a"][0, 0] += 1
+    save_file(arrays, tmp_path / "d.safetensors", metadata=metadata)
+    same, changed = statuses(files, tmp_path / "c.safetensors", tmp_path / "d.safetensors")
+    assert same == (HN_OK, 0, "read")
+    assert changed[:2] == (HN_ERROR_VALUE, 0) and "checksum" in changed[2]
+
+
+DAMAGED: dict[str, tuple[bytes, str]] = {
+    "nothing": (b"", "0 bytes"),
+    "seven bytes": (b"\x01" * 7, "7 bytes"),
+    "length beyond the file": (raw({}, length=3), "the file is shorter"),
+    "length beyond the limit": (struct.pack("<Q", 100_000_001) + b"{}", "100000000"),
+    "largest length": (struct.pack("<Q", 2**64 - 1) + b"{}", "100000000"),
+    "no JSON": (raw(b"nonsense"), "no JSON"),
+    "empty header": (raw(b""), "too early"),
+    "space first": (raw(b" {}"), "does not begin"),
+    "no object": (raw([1]), "begin with"),
+    "not UTF-8": (raw(b'{"\xff":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'), "UTF-8"),
+    "deep nesting": (raw(b'{"a":' + b"[" * 100_000), "too deep"),
+    "duplicate tensor": (
+        raw(b'{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'),
+        "twice",
+    ),
+    "duplicate metadata": (raw(b'{"__metadata__":{"a":"1","a":"2"}}'), "twice"),
+    "duplicate field": (raw(b'{"a":{"dtype":"F32","dtype":"F32","shape":[0],"data_offsets":[0,0]}}'), "twice"),
+    "overlap": (raw({"a": tensor(0, 8), "b": tensor(4, 12)}, bytes(12)), "begins at byte 4"),
+    "gap": (raw({"a": tensor(0, 4), "b": tensor(8, 12)}, bytes(12)), "begins at byte 8"),
+    "gap before the first": (raw({"a": tensor(4, 8)}, bytes(8)), "begins at byte 4"),
+    "same place": (raw({"a": tensor(0, 8), "b": tensor(0, 8)}, bytes(8)), "begins at byte 0"),
+    "bytes behind the last": (raw({"a": tensor(0, 4)}, bytes(8)), "the buffer has 8 bytes"),
+    "bytes missing": (raw({"a": tensor(0, 8)}, bytes(4)), "does not lie"),
+    "end before begin": (raw({"a": tensor(8, 4, [1])}, bytes(8)), "does not lie"),
+    "negative offset": (raw({"a": tensor(-4, 4)}, bytes(4)), "does not lie"),
+    "offset that is no integer": (raw({"a": tensor(0, 4) | {"data_offsets": [0, 4.0]}}, bytes(4)), "does not lie"),
+    "three offsets": (raw({"a": tensor(0, 4) | {"data_offsets": [0, 4, 4]}}, bytes(4)), "does not lie"),
+    "negative shape": (raw({"a": tensor(0, 4, [-1, -1])}, bytes(4)), "must have a shape"),
+    "shape that is no integer": (raw({"a": tensor(0, 4, [1.0])}, bytes(4)), "must have a shape"),
+    "nine axes": (raw({"a": tensor(0, 4, [1] * 9)}, bytes(4)), "must have a shape"),
+    "wrong size": (raw({"a": tensor(0, 4, [2])}, bytes(4)), "cannot have 4 bytes"),
+    "product that overflows": (raw({"a": tensor(0, 4, [2**32, 2**32])}, bytes(4)), "cannot have"),
+    "bytes that overflow": (raw({"a": tensor(0, 0, [2**62])}), "cannot have"),
+    "giant declared size": (raw({"a": tensor(0, 2**50, [2**48])}), "does not lie"),
+    "number beyond int64": (raw({"a": tensor(0, 4) | {"data_offsets": [0, 2**64]}}, bytes(4)), "does not lie"),
+    "unknown dtype": (raw({"a": tensor(0, 4, dtype="BF16")}, bytes(4)), "BF16"),
+    "dtype that is no string": (raw({"a": tensor(0, 4) | {"dtype": 3}}, bytes(4)), "an integer"),
+    "field missing": (raw({"a": {"dtype": "F32", "shape": [0]}}), "must have dtype"),
+    "field too many": (raw({"a": tensor(0, 4) | {"more": 1}}, bytes(4)), "must have dtype"),
+    "tensor that is no object": (raw({"a": 3}), "must have dtype"),
+    "metadata that is no object": (raw({"__metadata__": "text"}), "is a string"),
+    "metadata that is no string": (raw({"__metadata__": {"a": 1}}), "is an integer"),
+    "checksum missing": (raw({"__metadata__": {"hypernet_format": "1"}}), "no checksum"),
+    "wrong checksum": (raw({"__metadata__": {"hypernet_checksum": "0" * 15 + "1"}}), "checksum"),
+    "NUL in a name": (raw(b'{"a\\u0000":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'), "U+0000"),
+}
+
+
+def test_damaged_files_are_refused(files: Path, tmp_path: Path) -> None:
+    paths = []
+    for number, (content, _) in enumerate(DAMAGED.values()):
+        paths.append(tmp_path / f"{number}.safetensors")
+        paths[-1].write_bytes(content)
+    for (name, (_, words)), (status, blocks, message) in zip(DAMAGED.items(), statuses(files, *paths), strict=True):
+        assert status == HN_ERROR_VALUE and blocks == 0, f"{name}: {status} {message}"
+        assert words in message, f"{name}: {message}"
+
+
+def test_what_is_no_file(files: Path, tmp_path: Path) -> None:
+    missing, folder = statuses(files, tmp_path / "missing", tmp_path)
+    assert missing[:2] == (HN_ERROR_OS, 0) and str(tmp_path / "missing") in missing[2]
+    assert folder[:2] == (HN_ERROR_OS, 0)
+
+
+DENSE = {"op": "dense", "layer": "d", "inputs": [0], "attributes": {"units": 3, "activation": "relu"}}
+INPUT = {"name": "x", "shape": [4], "dtype": "float32"}
+GRAPH: dict[str, Any] = {"dtype": "float32", "inputs": [INPUT], "nodes": [DENSE], "outputs": [1]}
+
+
+def read_graph(files: Path, text: str) -> tuple[int, str]:
+    status, answer = run(files, "graph", text).rstrip("\n").split(" ", 1)
+    return int(status), answer
+
+
+def test_graph_round_trip(files: Path) -> None:
+    """Defaults are filled in, and what is written reads back as itself."""
+    relu = {"op": "activation", "layer": "r", "inputs": [1], "attributes": {"activation": "relu_general", "p0": 0.2}}
+    graph = GRAPH | {
+        "inputs": [INPUT | {"shape": [-1, 4]}, {"name": "ids", "shape": [], "dtype": "int64"}],
+        "nodes": [DENSE | {"layer": "dé/\"q\""}, relu | {"inputs": [2]}, relu | {"inputs": [3]}],
+        "outputs": [4, 0],
+    }
+    status, text = read_graph(files, json.dumps(graph))
+    assert status == HN_OK, text
+    again = json.loads(text)
+    assert again["inputs"] == graph["inputs"] and again["outputs"] == [4, 0]
+    assert again["nodes"][0]["attributes"] == {"units": 3, "use_bias": 1, "activation": "relu"}
+    assert again["nodes"][1]["attributes"]["p0"] == 0.2
+    assert again["nodes"][1]["attributes"]["p1"] == "Infinity"
+    assert read_graph(files, text) == (HN_OK, text)
+
+
+BAD_GRAPHS: dict[str, tuple[Any, str]] = {
+    "no object": ([], "must be an object"),
+    "dtype": (GRAPH | {"dtype": "int64"}, "float32 or float64"),
+    "unknown dtype": (GRAPH | {"dtype": "f"}, "float32 or float64"),
+    "key too many": (GRAPH | {"more": 1}, "nothing else"),
+    "input dtype": (GRAPH | {"inputs": [INPUT | {"dtype": "float64"}]}, "dtype"),
+    "input without name": (GRAPH | {"inputs": [{"shape": [4], "dtype": "float32"}]}, "nothing else"),
+    "nine axes": (GRAPH | {"inputs": [INPUT | {"shape": [1] * 9}]}, "shape"),
+    "unknown op": (GRAPH | {"nodes": [DENSE | {"op": "conv"}]}, "conv"),
+    "unknown attribute": (GRAPH | {"nodes": [DENSE | {"attributes": {"unit": 3}}]}, "unit"),
+    "attribute type": (GRAPH | {"nodes": [DENSE | {"attributes": {"units": "3"}}]}, "units"),
+    "attribute true": (GRAPH | {"nodes": [DENSE | {"attributes": {"units": True}}]}, "units"),
+    "attribute too long": (GRAPH | {"nodes": [DENSE | {"attributes": {"activation": "x" * 32}}]}, "short string"),
+    "too many attributes": (GRAPH | {"nodes": [DENSE | {"attributes": {str(i): i for i in range(9)}}]}, "at most 8"),
+    "no units": (GRAPH | {"nodes": [DENSE | {"attributes": {"units": 0}}]}, "units"),
+    "giant units": (GRAPH | {"nodes": [DENSE | {"attributes": {"units": 2**62}}]}, "large"),
+    "forward reference": (GRAPH | {"nodes": [DENSE | {"inputs": [1]}]}, "tensor 1"),
+    "missing input": (GRAPH | {"nodes": [DENSE | {"inputs": []}]}, "expects"),
+    "too many inputs": (GRAPH | {"nodes": [DENSE | {"inputs": [0] * 65}]}, "at most 64"),
+    "negative number": (GRAPH | {"nodes": [DENSE | {"inputs": [-1]}]}, "from 0 up"),
+    "giant number": (GRAPH | {"nodes": [DENSE | {"inputs": [2**32]}]}, "from 0 up"),
+    "output": (GRAPH | {"outputs": [2]}, "tensor 2"),
+    "giant output": (GRAPH | {"outputs": [2**40]}, "from 0 up"),
+    "outputs no array": (GRAPH | {"outputs": 1}, "array"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_GRAPHS)
+def test_bad_graphs_are_refused(files: Path, name: str) -> None:
+    graph, words = BAD_GRAPHS[name]
+    status, message = read_graph(files, json.dumps(graph))
+    assert status == HN_ERROR_VALUE and words in message, message
