@@ -4,9 +4,8 @@ import doctest
 import importlib
 import pkgutil
 
-import pytest
-
 import hypernet
+import pytest
 
 MODULES = ["hypernet"] + [
     module.name

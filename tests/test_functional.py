@@ -1,9 +1,8 @@
 """Models as functions of their weights."""
 
+import hypernet as hn
 import numpy as np
 import pytest
-
-import hypernet as hn
 
 layers = hn.layers
 RNG = np.random.default_rng(0)

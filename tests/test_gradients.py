@@ -7,10 +7,9 @@ max(1, max|numeric|) <= 1e-6. A direction that meets a kink within ten steps is 
 
 import itertools
 
+import hypernet as hn
 import numpy as np
 import pytest
-
-import hypernet as hn
 
 layers = hn.layers
 CONFIGURATIONS = 10  # of each kind in each mode

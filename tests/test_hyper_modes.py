@@ -1,13 +1,12 @@
 """How conditions and rows meet: the four modes, single numbers and ids as conditions, several inputs, errors."""
 
+import hypernet as hn
 import numpy as np
 import pytest
 
-import hypernet as hn
-
 layers = hn.layers
 RNG = np.random.default_rng(0)
-N, M, C, D, O = 4, 3, 5, 6, 2
+N, M, C, D, OUT = 4, 3, 5, 6, 2
 
 
 def x(*shape):
@@ -16,7 +15,7 @@ def x(*shape):
 
 @pytest.fixture(scope="module")
 def hyper():
-    target = hn.target_network(D, O)
+    target = hn.target_network(D, OUT)
     return hn.HyperModel(hn.hypernetwork(C, target.count_params()), target)
 
 
@@ -28,10 +27,10 @@ def one_by_one(hyper, conditions, rows):
 def test_one_network_for_the_whole_batch(hyper, lead):
     cond, rows = x(*lead, C), x(M, D)
     y = hyper([cond, rows])
-    assert y.shape == (M, O)
+    assert y.shape == (M, OUT)
     np.testing.assert_allclose(y, hyper.specialize(cond)(rows), rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(hyper.predict([cond, rows], verbose=0), y)
-    assert hyper([cond, rows[:1]]).shape == (1, O)
+    assert hyper([cond, rows[:1]]).shape == (1, OUT)
 
 
 def test_every_row_its_own_network(hyper):
@@ -44,16 +43,16 @@ def test_every_row_its_own_network(hyper):
 def test_tasks(hyper):
     cond, rows = x(N, C), x(N, M, D)
     y = hyper([cond, rows])
-    assert y.shape == (N, M, O)
+    assert y.shape == (N, M, OUT)
     np.testing.assert_allclose(y, one_by_one(hyper, cond, rows), rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(hyper.predict([cond, rows], verbose=0), y)
-    assert hyper([cond[:1], rows[:1]]).shape == (1, M, O)
+    assert hyper([cond[:1], rows[:1]]).shape == (1, M, OUT)
 
 
 def test_shared_rows(hyper):
     cond, rows = x(N, C), x(1, M, D)
     y = hyper([cond, rows])
-    assert y.shape == (N, M, O)
+    assert y.shape == (N, M, OUT)
     np.testing.assert_allclose(y, one_by_one(hyper, cond, [rows[0]] * N), rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(hyper.predict([cond, rows], verbose=0), y)
 
@@ -96,7 +95,7 @@ def test_anything_else_says_both_shapes_and_the_choices(hyper, cond, rows):
 
 
 def test_an_empty_batch(hyper):
-    assert hyper([x(0, C), x(0, D)]).shape == (0, O)
+    assert hyper([x(0, C), x(0, D)]).shape == (0, OUT)
     with pytest.raises(ValueError):
         hyper.predict([x(0, C), x(0, D)], verbose=0)
 
@@ -117,7 +116,7 @@ def test_the_pair_of_condition_and_input(hyper, wrong):
 def one_number(shape, ids):
     inputs = layers.Input(shape, dtype="int32" if ids == "int" else None)
     features = layers.Embedding(9, 3)(inputs) if ids else layers.Reshape((1,))(inputs)
-    target = hn.target_network(D, O)
+    target = hn.target_network(D, OUT)
     outputs = layers.Dense(target.count_params())(layers.Flatten()(features))
     return hn.HyperModel(hn.Model(inputs, outputs), target)
 
@@ -132,8 +131,8 @@ def test_a_condition_of_one_number(shape, ids):
     np.testing.assert_array_equal(hyper([cond.tolist(), np.ones((N, D))]), expected)
     np.testing.assert_allclose(hyper([cond[0], np.ones((M, D))]), np.repeat(expected[:1], M, 0), rtol=1e-5)
     np.testing.assert_allclose(hyper([3, np.ones((M, D))]), np.repeat(expected[:1], M, 0), rtol=1e-5)
-    assert hyper([cond, np.ones((N, M, D))]).shape == (N, M, O)
-    assert hyper([cond, np.ones((1, M, D))]).shape == (N, M, O)
+    assert hyper([cond, np.ones((N, M, D))]).shape == (N, M, OUT)
+    assert hyper([cond, np.ones((1, M, D))]).shape == (N, M, OUT)
     assert hyper.generate(cond).shape == (N, hyper.target.count_params())
     y, pullback = hyper.vjp(cond, np.ones((N, D)))
     gradient = pullback(y)
@@ -151,12 +150,12 @@ def test_ids_out_of_range_change_nothing():
 def test_nesting_of_several_conditions_and_inputs():
     c1, c2 = layers.Input((2,), name="c1"), layers.Input((3,), name="c2")
     x1, x2 = layers.Input((4,), name="x1"), layers.Input((5,), name="x2")
-    target = hn.Model([x1, x2], layers.Dense(O)(layers.Concatenate()([x1, x2])))
+    target = hn.Model([x1, x2], layers.Dense(OUT)(layers.Concatenate()([x1, x2])))
     generator = hn.Model([c1, c2], layers.Dense(target.count_params())(layers.Concatenate()([c1, c2])))
     hyper = hn.HyperModel(generator, target)
     conds, rows = [x(N, 2), x(N, 3)], [x(N, M, 4), x(N, M, 5)]
     y = hyper([conds, rows])
-    assert y.shape == (N, M, O)
+    assert y.shape == (N, M, OUT)
     np.testing.assert_array_equal(hyper({"c1": conds[0], "c2": conds[1], "x1": rows[0], "x2": rows[1]}), y)
     _, pullback = hyper.vjp(conds, rows)
     gradient = pullback(y)
@@ -170,12 +169,12 @@ def test_nesting_of_several_conditions_and_inputs():
 
 def test_targets_on_sequences():
     inputs = layers.Input((7, 3))
-    target = hn.Model(inputs, layers.Dense(O)(layers.Dense(4, activation="relu")(inputs)))
+    target = hn.Model(inputs, layers.Dense(OUT)(layers.Dense(4, activation="relu")(inputs)))
     hyper = hn.HyperModel(hn.hypernetwork(C, target.count_params()), target)
-    assert hyper([x(C), x(M, 7, 3)]).shape == (M, 7, O)
-    assert hyper([x(N, C), x(N, 7, 3)]).shape == (N, 7, O)
-    assert hyper([x(N, C), x(N, M, 7, 3)]).shape == (N, M, 7, O)
-    assert hyper([x(N, C), x(1, M, 7, 3)]).shape == (N, M, 7, O)
+    assert hyper([x(C), x(M, 7, 3)]).shape == (M, 7, OUT)
+    assert hyper([x(N, C), x(N, 7, 3)]).shape == (N, 7, OUT)
+    assert hyper([x(N, C), x(N, M, 7, 3)]).shape == (N, M, 7, OUT)
+    assert hyper([x(N, C), x(1, M, 7, 3)]).shape == (N, M, 7, OUT)
     with pytest.raises(ValueError):
         hyper([x(N, C), x(7, 3)])
 

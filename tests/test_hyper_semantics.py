@@ -1,9 +1,8 @@
 """What is easy to get wrong about HyperModels: stale pullbacks, seeds, partial generation, base, initialisation."""
 
+import hypernet as hn
 import numpy as np
 import pytest
-
-import hypernet as hn
 
 layers = hn.layers
 RNG = np.random.default_rng(0)

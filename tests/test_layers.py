@@ -4,10 +4,9 @@ import copy
 import inspect
 import pickle
 
+import hypernet as hn
 import numpy as np
 import pytest
-
-import hypernet as hn
 
 layers = hn.layers
 RNG = np.random.default_rng(0)
@@ -193,7 +192,7 @@ def test_set_weights_checks_before_it_writes():
     before = layer.get_weights()
     with pytest.raises(ValueError, match="You called `set_weights\\(weights\\)` on layer 'dense"):
         layer.set_weights([before[0]])
-    with pytest.raises(ValueError, match="Layer dense.* weight shape \\(2,\\) is not compatible with provided weight"):
+    with pytest.raises(ValueError, match=r"Layer dense.* weight shape \(2,\) is not compatible with provided weight"):
         layer.set_weights([np.zeros((2, 2)), np.zeros(3)])
     for old, new in zip(before, layer.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)

@@ -1,9 +1,8 @@
 """Functional models and Sequential: structure, order, nesting, sharing, weights, summaries, errors."""
 
+import hypernet as hn
 import numpy as np
 import pytest
-
-import hypernet as hn
 
 layers = hn.layers
 RNG = np.random.default_rng(0)
@@ -283,7 +282,7 @@ def test_wrong_graphs():
         hn.Model(a, 3)
     with pytest.raises(ValueError, match="All `inputs` values must be KerasTensors"):
         hn.Model(3, a)
-    with pytest.raises(ValueError, match="Graph disconnected|is not connected"):
+    with pytest.raises(ValueError, match=r"Graph disconnected|is not connected"):
         hn.Model(b, layers.Dense(2)(a))
     with pytest.raises(ValueError, match='The name "same" is used 2 times in the model'):
         hn.Model(a, layers.Dense(3, name="same")(layers.Dense(3, name="same")(a)))

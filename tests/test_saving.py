@@ -6,11 +6,10 @@ import pickle
 import subprocess
 import sys
 
+import hypernet as hn
 import numpy as np
 import pytest
 import safetensors
-
-import hypernet as hn
 
 layers = hn.layers
 RNG = np.random.default_rng(0)
@@ -114,9 +113,10 @@ class TestEveryModel:
 
     def test_load_in_another_process(self, make, tmp_path):
         model, _ = make()
-        model.save(tmp_path / "model.safetensors")
-        script = f"import hypernet as hn; print(hn.saving.load_model({str(tmp_path / 'model.safetensors')!r}).count_params())"
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        path = str(tmp_path / "model.safetensors")
+        model.save(path)
+        script = "import sys, hypernet as hn; print(hn.saving.load_model(sys.argv[1]).count_params())"
+        done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
         assert int(done.stdout) == model.count_params()
 
 

@@ -3,10 +3,9 @@
 import gc
 import weakref
 
+import hypernet as hn
 import numpy as np
 import pytest
-
-import hypernet as hn
 
 layers = hn.layers
 

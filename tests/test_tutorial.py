@@ -3,10 +3,9 @@
 import subprocess
 import sys
 
+import hypernet as hn
 import numpy as np
 import pytest
-
-import hypernet as hn
 
 BUILDERS = """
 def hypernetwork(input_dim, output_dim):

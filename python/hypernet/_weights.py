@@ -119,6 +119,9 @@ class Weight:
         """A copy."""
         return self.value.copy()
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return self.numpy() if dtype is None else self.numpy().astype(dtype, copy=False)
+
     def assign(self, value: Any) -> None:
         """Write new numbers of the same shape (ValueError if it differs)."""
         array = np.asarray(value, dtype=self.dtype)
@@ -237,8 +240,8 @@ def match_weights(owner: str, entries: Sequence[tuple[str, Weight]], given: Any)
         listing = ", ".join(f"{name} {weight.shape}" for name, weight in entries)
         raise ValueError(
             f"You called `set_weights(weights)` on layer '{owner}' with an array of shape {array.shape}: "
-            f"{array.size:,} values came, and {total:,} are needed, for {len(entries)} arrays: {listing}. Pass one flat "
-            f"vector of shape ({total},) or (1, {total}), or a list of {len(entries)} arrays. If a generator makes the "
+            f"{array.size:,} values came, and {total:,} are needed, for {len(entries)} arrays: {listing}. Pass one "
+            f"flat vector of shape ({total},) or (1, {total}), or a list of {len(entries)} arrays. If a generator makes the "
             f"weights, build the target first and give the generator its size: `output_dim=target.count_params()`."
         )
     flat = array.reshape(-1)

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from . import _core, _nest
 from ._convert import as_dtype
 from ._pullback import FunctionalGradients, Pullback, call_seed
-from .hyper.data import leaves_of
 from .hyper.model import HyperModel
-from .hyper.modes import Leaf, Meeting, meet
-from .models.data import match_structure, pack_outputs
+from .hyper.modes import Meeting, meet, meet_quickly
+from .models.data import Leaf, match_structure, pack_outputs
 from .models.model import Model
 
 Array = NDArray[Any]
@@ -136,9 +135,12 @@ def _prepare(model: Model, theta: Any, x: Any) -> tuple[Meeting, _core.Hyper]:
         offsets = [entry[-1] for entry in graph.entries()]
         flags = [True] * len(offsets)
         model._functional = _core.Hyper(None, _core.Network(graph, None, offsets), flags, None, None)
-    inputs = match_structure(model._known("inputs").input_structure, model.input_names, x, model.name)
     leaf = Leaf("theta", (graph.parameter_count,), model.dtype)
-    return meet([theta], inputs, [leaf], leaves_of(model), model.name, "theta"), model._functional
+    found = meet_quickly(theta, x, (leaf,), model._leaves)
+    if found is None:
+        inputs = match_structure(model._known("inputs").input_structure, model.input_names, x, model.name)
+        found = meet([theta], inputs, [leaf], model._leaves, model.name, "theta")
+    return found, model._functional
 
 
 # ---- a HyperModel as a function of its weights ----

@@ -10,21 +10,12 @@ from .. import _core
 from .._shapes import fits
 from ..models.data import convert_sample_weight, convert_targets, match_structure, pack_outputs
 from ..models.model import Model
-from .modes import Leaf, Meeting, convert_conditions, meet
+from .modes import Meeting, convert_conditions, meet, meet_quickly
 
 if TYPE_CHECKING:
     from ..training.examples import Examples, StepResult
 
 Array = NDArray[Any]
-
-
-def leaves_of(model: Model) -> list[Leaf]:
-    """A model's declared inputs."""
-    topology = model._known("inputs")
-    return [
-        Leaf(name, tensor.shape[1:], "int64" if topology.takes_ids(index) else model.dtype)
-        for index, (name, tensor) in enumerate(zip(model.input_names, topology.inputs, strict=True))
-    ]
 
 
 class HyperData:
@@ -48,12 +39,16 @@ class HyperData:
 
     def _conditions(self, cond: Any) -> tuple[tuple[Array, ...], tuple[tuple[int, ...], ...]]:
         """Conditions as (N, *sample), and the shapes in which they came."""
-        leaves = leaves_of(self._generator)
-        values = match_structure(self._structures()[0], self._generator.input_names, cond, self._generator.name)
-        found = convert_conditions(values, leaves, self.name)
+        generator = self._generator
+        values = match_structure(self._structures()[0], generator.input_names, cond, generator.name)
+        found = convert_conditions(values, generator._leaves, self.name)
         return tuple(condition.array for condition in found), tuple(condition.given for condition in found)
 
     def _meet(self, x: Any) -> Meeting:
+        if type(x) is list and len(x) == 2:
+            found = meet_quickly(x[0], x[1], self._generator._leaves, self._target._leaves)
+            if found is not None:
+                return found
         if isinstance(x, dict):
             names = [self._generator.input_names, self._target.input_names]
             if not set(names[0]) & set(names[1]) and all(name in x for group in names for name in group):
@@ -69,7 +64,7 @@ class HyperData:
         structures = self._structures()
         conditions = match_structure(structures[0], self._generator.input_names, x[0], self._generator.name)
         inputs = match_structure(structures[1], self._target.input_names, x[1], self._target.name)
-        return meet(conditions, inputs, leaves_of(self._generator), leaves_of(self._target), self.name)
+        return meet(conditions, inputs, self._generator._leaves, self._target._leaves, self.name)
 
     def _make_examples(self, x: Any, y: Any = None, sample_weight: Any = None) -> Examples:
         """Checked and converted examples; targets keep their trailing axes, which only their losses know."""

@@ -108,8 +108,8 @@ class HyperModel(HyperData, ParameterVector, Trainer):
         self._base = base_vector(base, target, self._flags)
         self._core: _core.Hyper | None = None
         self._networks: tuple[_core.Network, _core.Network] | None = None
+        self._bound()  # raises before anything is written
         initialize_head(generator, target, self._flags, target._entry_names(), init, self._base is not None)
-        self._bound()
 
     def _check_sizes(self) -> None:
         generator, target = self._generator, self._target
@@ -246,17 +246,14 @@ class HyperModel(HyperData, ParameterVector, Trainer):
 
     def _bound(self) -> _core.Hyper:
         """The core's pipeline over the two networks as they are bound now."""
+        if self._core is not None and self._networks == (self._generator._network, self._target._network):
+            return self._core
         own = self._own()
         if own:
             join([*self._generator._weights_in_order(), *own, *self._generated_weights()])
         networks = self._generator._bound(), self._target._bound()
-        if (
-            self._core is None
-            or self._networks is None
-            or any(a is not b for a, b in zip(networks, self._networks, strict=True))
-        ):
-            self._core = _core.Hyper(*networks, self._flags, self._base, self._penalties)
-            self._networks = networks
+        self._core = _core.Hyper(*networks, self._flags, self._base, self._penalties)
+        self._networks = networks
         return self._core
 
     def _generated_weights(self) -> list[Weight]:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._convert import as_dtype
-from .._shapes import Shape, fits
-from ..models.data import check_leaf
+from .._shapes import fits
+from ..models.data import Leaf, check_leaf
 
 Array = NDArray[Any]
 Mode = Literal["one", "rows", "tasks", "shared"]
@@ -21,14 +21,6 @@ _CHOICES = """The choices are:
   {what} (N, {letter}), x (N, M, D): N tasks of M rows each;
   {what} (N, {letter}), x (1, M, D): N networks on the same rows;
 where {letter} stands for the shape of one {what}, {cond_shape}, and D for that of one row of x, {input_shape}."""
-
-
-class Leaf(NamedTuple):
-    """One declared input: name, shape of one sample, dtype of the core."""
-
-    name: str
-    shape: Shape
-    dtype: str
 
 
 class Meeting(NamedTuple):
@@ -58,7 +50,7 @@ def text(shape: Sequence[int | str | None]) -> str:
     return f"({inner},)" if len(shape) == 1 else f"({inner})"
 
 
-def _listed(shapes: Sequence[Sequence[int | None | str]]) -> str:
+def _listed(shapes: Sequence[Sequence[int | str | None]]) -> str:
     texts = [text(shape) for shape in shapes]
     return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
 
@@ -181,3 +173,28 @@ def meet(
         tuple(arrays),
         tuple(condition.given for condition in converted),
     )
+
+
+def meet_quickly(cond: Any, x: Any, condition_leaves: Sequence[Leaf], input_leaves: Sequence[Leaf]) -> Meeting | None:
+    """The same for one condition and one input that are arrays of the right dtype; None where there is more to do."""
+    if type(cond) is not np.ndarray or type(x) is not np.ndarray:
+        return None
+    if len(condition_leaves) != 1 or len(input_leaves) != 1:
+        return None
+    (_, one, cond_dtype), (_, row, dtype) = condition_leaves[0], input_leaves[0]
+    if cond.dtype != cond_dtype or x.dtype != dtype or one == (1,):
+        return None
+    given, shape = cond.shape, x.shape
+    if given[1:] == one:
+        groups = given[0]
+        if shape[1:] == row:
+            if groups == 1:
+                return Meeting("one", (cond,), (x,), (given,))
+            return Meeting("rows", (cond,), (x,), (given,)) if shape[0] == groups else None
+        if shape[2:] == row and len(shape) == len(row) + 2:
+            if shape[0] == groups:
+                return Meeting("tasks", (cond,), (x,), (given,))
+            return Meeting("shared", (cond,), (x,), (given,)) if shape[0] == 1 else None
+    elif given == one and shape[1:] == row:
+        return Meeting("one", (cond[np.newaxis],), (x,), (given,))
+    return None

@@ -323,7 +323,7 @@ class Layer:
         for leaf in leaves:
             if leaf is None or isinstance(leaf, (str, bytes, Layer)):
                 raise ValueError(
-                    f"Inputs to a layer should be tensors. Got '{leaf}' (of type {type(leaf)}) as input for layer "
+                    f"Inputs to a layer should be tensors. Got '{leaf!s}' (of type {type(leaf)}) as input for layer "
                     f"'{self.name}'."
                 )
         arrays = [as_array(leaf) for leaf in leaves]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,14 @@ from .._convert import as_array, as_dtype
 from .._shapes import Shape, fits
 
 Array = NDArray[Any]
+
+
+class Leaf(NamedTuple):
+    """One declared input: name, shape of one sample, dtype of the core."""
+
+    name: str
+    shape: Shape
+    dtype: str
 
 
 def _is_array(value: Any) -> bool:
@@ -94,19 +102,20 @@ def check_leaf(leaf: Any, owner: str) -> None:
         )
 
 
-def convert_input(leaf: Any, dtype: str, expected: Shape, index: int, name: str, owner: str) -> Array:
+def convert_input(value: Any, leaf: Leaf, index: int, owner: str) -> Array:
     """One input as an array of the right dtype and shape; a last axis of one is added or dropped as Keras does."""
-    check_leaf(leaf, owner)
-    array = as_dtype(leaf, dtype, name)
+    check_leaf(value, owner)
+    array = as_dtype(value, leaf.dtype, leaf.name)
+    expected = (None, *leaf.shape)
     rank = len(expected)
     if array.ndim == rank - 1 and rank > 1 and expected[-1] == 1:
         array = array[..., np.newaxis]
     elif array.ndim == rank + 1 and array.shape[-1] == 1:
         array = array[..., 0]
-    if not fits(array.shape, (None, *expected[1:])):
+    if not fits(array.shape, expected):
         raise ValueError(
-            f"Input {index} with name '{name}' of layer '{owner}' is incompatible with the layer: expected "
-            f"shape={(None, *expected[1:])}, found shape={array.shape}"
+            f"Input {index} with name '{leaf.name}' of layer '{owner}' is incompatible with the layer: expected "
+            f"shape={expected}, found shape={array.shape}"
         )
     return array
 

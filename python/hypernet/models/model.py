@@ -17,6 +17,7 @@ from .._weights import Weight, join
 from ..layers.base import Layer
 from ..training.trainer import Trainer
 from .data import (
+    Leaf,
     check_cardinality,
     convert_input,
     convert_sample_weight,
@@ -91,6 +92,7 @@ class Model(ParameterVector, Trainer, Layer):
         self._topology: Topology | None = None
         self._graph: _core.Graph | None = None
         self._entries: list[Weight] = []
+        self._leaves: tuple[Leaf, ...] = ()  # the declared inputs, as data is checked against them
         self._network: _core.Network | None = None
         self._fast: Any = None  # the network's predict, where one array goes in and one comes out
         self._functional: _core.Hyper | None = None
@@ -99,11 +101,15 @@ class Model(ParameterVector, Trainer, Layer):
         self._unbind()
         self._functional = None
         if topology is None:
-            self._topology, self._graph, self._entries, self.built = None, None, [], False
+            self._topology, self._graph, self._entries, self._leaves, self.built = None, None, [], (), False
             return
         dtype = _common_dtype(topology)
         self._graph, self._entries = lower(topology, dtype)
         self._topology, self._dtype = topology, dtype
+        self._leaves = tuple(
+            Leaf(tensor.history[0].layer.name, tensor.shape[1:], "int64" if topology.takes_ids(index) else dtype)
+            for index, tensor in enumerate(topology.inputs)
+        )
         self.built = True
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -161,7 +167,8 @@ class Model(ParameterVector, Trainer, Layer):
     @property
     def input_names(self) -> list[str]:
         """Names of the input layers."""
-        return [tensor.history[0].layer.name for tensor in self._known("inputs").inputs]
+        self._known("inputs")
+        return [leaf.name for leaf in self._leaves]
 
     @property
     def output_names(self) -> list[str]:
@@ -338,18 +345,13 @@ class Model(ParameterVector, Trainer, Layer):
 
     # ---- data ----
     def _standardize_inputs(self, x: Any) -> tuple[Array, ...]:
-        topology = self._known("inputs")
-        leaves = match_structure(topology.input_structure, self.input_names, x, self.name)
+        leaves = self._leaves
+        if type(x) is np.ndarray and len(leaves) == 1 and x.dtype == leaves[0].dtype and x.shape[1:] == leaves[0].shape:
+            return (x,)  # nothing to do, which is worth finding out fast
+        values = match_structure(self._known("inputs").input_structure, self.input_names, x, self.name)
         arrays = [
-            convert_input(
-                leaf,
-                "int64" if topology.takes_ids(index) else self.dtype,
-                topology.inputs[index].shape,
-                index,
-                self.input_names[index],
-                self.name,
-            )
-            for index, leaf in enumerate(leaves)
+            convert_input(value, leaf, index, self.name)
+            for index, (value, leaf) in enumerate(zip(values, leaves, strict=True))
         ]
         if len(arrays) > 1:
             check_cardinality(x=[array.shape[0] for array in arrays])
