@@ -241,8 +241,8 @@ def match_weights(owner: str, entries: Sequence[tuple[str, Weight]], given: Any)
         raise ValueError(
             f"You called `set_weights(weights)` on layer '{owner}' with an array of shape {array.shape}: "
             f"{array.size:,} values came, and {total:,} are needed, for {len(entries)} arrays: {listing}. Pass one "
-            f"flat vector of shape ({total},) or (1, {total}), or a list of {len(entries)} arrays. If a generator makes the "
-            f"weights, build the target first and give the generator its size: `output_dim=target.count_params()`."
+            f"flat vector of shape ({total},) or (1, {total}), or a list of {len(entries)} arrays. If a generator makes "
+            f"the weights, build the target first and give the generator its size: `output_dim=target.count_params()`."
         )
     flat = array.reshape(-1)
     offsets = np.cumsum([0, *(weight.size for _, weight in entries)])
