@@ -21,9 +21,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program("tests/c/files.c", tmp_path_factory.mktemp("files"))
 
 
-def statuses(files: Path, *paths: Path) -> list[tuple[int, int, str]]:
+def statuses(files: Path, *paths: Path, command: str = "read") -> list[tuple[int, int, str]]:
     """(status, leaked blocks, message) of reading each path."""
-    lines = run(files, "read", *paths).splitlines()
+    lines = run(files, command, *paths).splitlines()
     assert len(lines) == len(paths)
     return [(int(status), int(blocks), text) for status, blocks, text in (line.split(" ", 2) for line in lines)]
 
@@ -79,6 +79,60 @@ def test_checksum_survives_another_writer(files: Path, tmp_path: Path) -> None:
     same, changed = statuses(files, tmp_path / "c.safetensors", tmp_path / "d.safetensors")
     assert same == (HN_OK, 0, "read")
     assert changed[:2] == (HN_ERROR_VALUE, 0) and "checksum" in changed[2]
+
+
+def xxh64(data: bytes, seed: int = 0) -> int:
+    """XXH64 by its specification, slowly."""
+    p1, p2, p3, p4, p5 = (
+        *(0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5),
+    )
+    mask = 2**64 - 1
+
+    def rotate(word: int, bits: int) -> int:
+        return (word << bits | word >> (64 - bits)) & mask
+
+    def take(total: int, word: int) -> int:
+        return rotate((total + word * p2) & mask, 31) * p1 & mask
+
+    place, hash_ = 0, (seed + p5) & mask
+    if len(data) >= 32:
+        sums = [(seed + p1 + p2) & mask, (seed + p2) & mask, seed, (seed - p1) & mask]
+        while len(data) - place >= 32:
+            sums = [take(s, w) for s, w in zip(sums, struct.unpack_from("<4Q", data, place), strict=True)]
+            place += 32
+        hash_ = sum(rotate(s, bits) for s, bits in zip(sums, (1, 7, 12, 18), strict=True)) & mask
+        for s in sums:
+            hash_ = ((hash_ ^ take(0, s)) * p1 + p4) & mask
+    hash_ = (hash_ + len(data)) & mask
+    while len(data) - place >= 8:
+        hash_ = (rotate(hash_ ^ take(0, struct.unpack_from("<Q", data, place)[0]), 27) * p1 + p4) & mask
+        place += 8
+    if len(data) - place >= 4:
+        hash_ = (rotate(hash_ ^ struct.unpack_from("<I", data, place)[0] * p1 & mask, 23) * p2 + p3) & mask
+        place += 4
+    for byte in data[place:]:
+        hash_ = rotate(hash_ ^ byte * p5 & mask, 11) * p1 & mask
+    for shift, prime in ((33, p2), (29, p3)):
+        hash_ = (hash_ ^ hash_ >> shift) * prime & mask
+    return hash_ ^ hash_ >> 32
+
+
+KINDS = {"float32": "F32", "float64": "F64", "int64": "I64"}
+
+
+def save_native(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> Path:
+    """A native file by the safetensors package, with the checksum as tensors.h defines it."""
+    total = sum(xxh64(value.encode(), xxh64(key.encode())) for key, value in metadata.items())
+    for name, array in arrays.items():
+        kind = f"{KINDS[array.dtype.name]}:{array.shape}"
+        total += xxh64(array.tobytes(), xxh64(kind.encode(), xxh64(name.encode())))
+    save_file(arrays, path, metadata=metadata | {"hypernet_checksum": f"{total % 2**64:016x}"})
+    return path
+
+
+def test_checksum_is_as_documented(files: Path, tmp_path: Path) -> None:
+    metadata = {"hypernet_format": "1", "note": "ünïcode " * 10}
+    assert statuses(files, save_native(tmp_path / "a.safetensors", ARRAYS, metadata)) == [(HN_OK, 0, "read")]
 
 
 DAMAGED: dict[str, tuple[bytes, str]] = {
@@ -206,3 +260,82 @@ def test_bad_graphs_are_refused(files: Path, name: str) -> None:
     graph, words = BAD_GRAPHS[name]
     status, message = read_graph(files, json.dumps(graph))
     assert status == HN_ERROR_VALUE and words in message, message
+
+
+# ---- models ----
+GENERATOR = {
+    "dtype": "float32",
+    "inputs": [{"name": "c", "shape": [2], "dtype": "float32"}],
+    "nodes": [{"op": "dense", "layer": "head", "inputs": [0], "attributes": {"units": 12}}],
+    "outputs": [1],
+}
+HYPER: dict[str, Any] = {
+    "kind": "hypermodel",
+    "generator": GENERATOR,
+    "target": GRAPH,
+    "generated": ["d/kernel"],
+    "base": True,
+}
+HYPER_ARRAYS = {
+    "generator/head/kernel": np.zeros((2, 12), np.float32),
+    "generator/head/bias": np.zeros(12, np.float32),
+    "target/d/bias": np.zeros(3, np.float32),
+    "base": np.zeros(12, np.float32),
+    "optimizer/iterations": np.array(3),
+}
+MODEL_ARRAYS = {"weights/d/kernel": np.zeros((4, 3), np.float32), "weights/d/bias": np.zeros(3, np.float32)}
+
+
+def without(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    return {key: array for key, array in arrays.items() if key != name}
+
+
+def metadata_of(description: Any) -> dict[str, str]:
+    return {"hypernet_format": "1", "hypernet_model": json.dumps(description)}
+
+
+MODEL = {"kind": "model", "graph": GRAPH}
+OTHER_SIZE = GENERATOR | {"nodes": [GENERATOR["nodes"][0] | {"attributes": {"units": 11}}]}  # type: ignore[index]
+BAD_MODELS: dict[str, tuple[dict[str, np.ndarray], dict[str, str], str]] = {
+    "no format": (MODEL_ARRAYS, {"hypernet_model": json.dumps(MODEL)}, "format"),
+    "newer format": (MODEL_ARRAYS, metadata_of(MODEL) | {"hypernet_format": "2"}, "format 2"),
+    "no description": (MODEL_ARRAYS, {"hypernet_format": "1"}, "no model"),
+    "description no JSON": (MODEL_ARRAYS, {"hypernet_format": "1", "hypernet_model": "{"}, "no JSON"),
+    "description no object": (MODEL_ARRAYS, metadata_of([]), "neither"),
+    "unknown kind": (MODEL_ARRAYS, metadata_of(MODEL | {"kind": "other"}), "neither"),
+    "key too many": (MODEL_ARRAYS, metadata_of(MODEL | {"more": 1}), "neither"),
+    "bad graph": (MODEL_ARRAYS, metadata_of(MODEL | {"graph": {}}), "graph"),
+    "tensor missing": (without(MODEL_ARRAYS, "weights/d/bias"), metadata_of(MODEL), 'no tensor "weights/d/bias"'),
+    "tensor too many": (MODEL_ARRAYS | {"other": np.zeros(1)}, metadata_of(MODEL), "a place for 2"),
+    "wrong shape": (MODEL_ARRAYS | {"weights/d/bias": np.zeros(4, np.float32)}, metadata_of(MODEL), "shape (4,)"),
+    "wrong dtype": (MODEL_ARRAYS | {"weights/d/bias": np.zeros(3)}, metadata_of(MODEL), "F64"),
+    "generated unknown": (HYPER_ARRAYS, metadata_of(HYPER | {"generated": ["d/k"]}), '"d/k"'),
+    "generated twice": (HYPER_ARRAYS, metadata_of(HYPER | {"generated": ["d/kernel"] * 2}), "there already"),
+    "generated no names": (HYPER_ARRAYS, metadata_of(HYPER | {"generated": [1]}), "an integer"),
+    "generated no array": (HYPER_ARRAYS, metadata_of(HYPER | {"generated": None}), "array of names"),
+    "base no flag": (HYPER_ARRAYS, metadata_of(HYPER | {"base": 1}), "true or false"),
+    "base missing": (without(HYPER_ARRAYS, "base"), metadata_of(HYPER), '"base"'),
+    "base not announced": (HYPER_ARRAYS, metadata_of(HYPER | {"base": False}), "a place for 3"),
+    "generator's size": (HYPER_ARRAYS, metadata_of(HYPER | {"generator": OTHER_SIZE}), "the 12 generated weights"),
+    "generator's dtype": (HYPER_ARRAYS, metadata_of(HYPER | {"target": GRAPH | {
+        "dtype": "float64", "inputs": [INPUT | {"dtype": "float64"}]}}), "different dtypes"),
+}  # fmt: skip
+
+
+def test_models_load(files: Path, tmp_path: Path) -> None:
+    paths = [
+        save_native(tmp_path / "model.safetensors", MODEL_ARRAYS, metadata_of(MODEL)),
+        save_native(tmp_path / "hyper.safetensors", HYPER_ARRAYS, metadata_of(HYPER)),
+    ]
+    assert statuses(files, *paths, command="model") == [(HN_OK, 0, "loaded")] * 2
+
+
+def test_bad_models_are_refused(files: Path, tmp_path: Path) -> None:
+    paths = [
+        save_native(tmp_path / f"{number}.safetensors", arrays, metadata)
+        for number, (arrays, metadata, _) in enumerate(BAD_MODELS.values())
+    ]
+    results = statuses(files, *paths, command="model")
+    for (name, (_, _, words)), (status, blocks, message) in zip(BAD_MODELS.items(), results, strict=True):
+        assert status == HN_ERROR_VALUE and blocks == 0, f"{name}: {status} {message}"
+        assert words in message, f"{name}: {message}"

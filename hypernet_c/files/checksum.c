@@ -43,7 +43,7 @@ static uint64_t finish(uint64_t hash, const unsigned char *place, size_t rest)
     return hash ^ hash >> 32;
 }
 
-uint64_t checksum_bytes(const void *data, size_t bytes, uint64_t seed)
+uint64_t hn_checksum_bytes(const void *data, size_t bytes, uint64_t seed)
 {
     const unsigned char *place = data;
     uint64_t sums[4] = {seed + prime1 + prime2, seed + prime2, seed, seed - prime1}, hash = seed + prime5;
@@ -59,28 +59,28 @@ uint64_t checksum_bytes(const void *data, size_t bytes, uint64_t seed)
     return finish(hash + bytes, place, bytes % 32);
 }
 
-uint64_t checksum_text(const hn_file_text *text)
+uint64_t hn_checksum_text(const hn_file_text *text)
 {
-    return checksum_bytes(text->value, strlen(text->value), checksum_bytes(text->key, strlen(text->key), 0));
+    return hn_checksum_bytes(text->value, strlen(text->value), hn_checksum_bytes(text->key, strlen(text->key), 0));
 }
 
-uint64_t checksum_tensor(const hn_file_tensor *tensor)
+uint64_t hn_checksum_tensor(const hn_file_tensor *tensor)
 {
     char shape[32 * HN_MAX_RANK], kind[sizeof shape + 8];
     hn_shape_format(&tensor->shape, shape, sizeof shape);
-    int length = snprintf(kind, sizeof kind, "%s:%s", file_dtype_name(tensor->dtype), shape);
-    uint64_t name = checksum_bytes(tensor->name, strlen(tensor->name), 0);
-    return checksum_bytes(tensor->data, tensor->bytes, checksum_bytes(kind, (size_t)length, name));
+    int length = snprintf(kind, sizeof kind, "%s:%s", hn_file_dtype_name(tensor->dtype), shape);
+    uint64_t name = hn_checksum_bytes(tensor->name, strlen(tensor->name), 0);
+    return hn_checksum_bytes(tensor->data, tensor->bytes, hn_checksum_bytes(kind, (size_t)length, name));
 }
 
 static const char *const dtype_names[] = {[HN_FLOAT32] = "F32", [HN_FLOAT64] = "F64", [HN_INT64] = "I64"};
 
-const char *file_dtype_name(hn_dtype dtype)
+const char *hn_file_dtype_name(hn_dtype dtype)
 {
     return dtype_names[dtype];
 }
 
-int file_dtype_find(const char *name)
+int hn_file_dtype_find(const char *name)
 {
     for (int dtype = HN_FLOAT32; dtype <= HN_INT64; dtype++)
         if (strcmp(dtype_names[dtype], name) == 0)
@@ -88,7 +88,7 @@ int file_dtype_find(const char *name)
     return -1;
 }
 
-hn_status file_byte_order_check(hn_error *error)
+hn_status hn_file_byte_order_check(hn_error *error)
 {
     if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
         return HN_OK;

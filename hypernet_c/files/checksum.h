@@ -11,18 +11,18 @@
 enum { FILE_MAX_HEADER = 100000000, FILE_CHECKSUM_DIGITS = 16 };
 
 /* XXH64 (https://github.com/Cyan4973/xxHash, specification) of `bytes` bytes. */
-uint64_t checksum_bytes(const void *data, size_t bytes, uint64_t seed);
+uint64_t hn_checksum_bytes(const void *data, size_t bytes, uint64_t seed);
 
 /* One summand each. */
-uint64_t checksum_tensor(const hn_file_tensor *tensor);
-uint64_t checksum_text(const hn_file_text *text);
+uint64_t hn_checksum_tensor(const hn_file_tensor *tensor);
+uint64_t hn_checksum_text(const hn_file_text *text);
 
 /* "F32", "F64", "I64". */
-const char *file_dtype_name(hn_dtype dtype);
+const char *hn_file_dtype_name(hn_dtype dtype);
 /* The dtype called `name`, or -1. */
-int file_dtype_find(const char *name);
+int hn_file_dtype_find(const char *name);
 
 /* HN_ERROR_NOT_IMPLEMENTED on a big-endian machine. */
-hn_status file_byte_order_check(hn_error *error);
+hn_status hn_file_byte_order_check(hn_error *error);
 
 #endif

@@ -6,9 +6,9 @@
 #include "../network/graph.h"
 
 /* 1 if `value` is an object with exactly these members. */
-int json_has_exactly(const json_value *value, const char *const *keys, int32_t count);
+int hn_json_has_exactly(const hn_json_value *value, const char *const *keys, int32_t count);
 
 /* The graph that `value` describes. NULL on error; anything wrong with the text is HN_ERROR_VALUE. */
-hn_graph *graph_from_value(const json_value *value, hn_error *error);
+hn_graph *hn_graph_from_value(const hn_json_value *value, hn_error *error);
 
 #endif

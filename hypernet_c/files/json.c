@@ -12,15 +12,15 @@ enum { NUMBER_SIZE = 512 };
 
 typedef struct parser {
     const char *start, *place, *end;
-    json_value *values;       /* the next free one */
+    hn_json_value *values;       /* the next free one */
     char *texts;              /* where the next string goes; decoded text is never longer than what stands there */
-    const json_value **keys;  /* room for the members of the largest object, for finding duplicates */
+    const hn_json_value **keys;  /* room for the members of the largest object, for finding duplicates */
     int depth;
     const char *what;
     hn_error *error;
 } parser;
 
-static int value_parse(parser *p, json_value *value);
+static int value_parse(parser *p, hn_json_value *value);
 
 /* Always 0, so that a check reads `return refuse(...)`. */
 static int refuse(parser *p, const char *reason)
@@ -78,7 +78,7 @@ static int unicode_take(parser *p)
         return refuse(p, "an invalid \\u escape");
     if (code == 0)
         return refuse(p, "U+0000 in a string");
-    p->texts += utf8_encode(code, p->texts);
+    p->texts += hn_utf8_encode(code, p->texts);
     return 1;
 }
 
@@ -109,7 +109,7 @@ static int string_parse(parser *p, const char **text, int64_t *count)
                 return 0;
             continue;
         }
-        size_t size = utf8_size(p->place, (size_t)(p->end - p->place));
+        size_t size = hn_utf8_size(p->place, (size_t)(p->end - p->place));
         if (size == 0)
             return refuse(p, "text that is not UTF-8");
         if ((unsigned char)*p->place < 0x20)
@@ -163,7 +163,7 @@ static int integer_read(const char *first, size_t length, int64_t *integer)
     return 1;
 }
 
-static int number_parse(parser *p, json_value *value)
+static int number_parse(parser *p, hn_json_value *value)
 {
     const char *first = p->place, *place = first + (*first == '-'), *digits = place;
     int integral = 1;
@@ -201,13 +201,13 @@ static int number_parse(parser *p, json_value *value)
 
 static int keys_compare(const void *a, const void *b)
 {
-    return strcmp((*(const json_value *const *)a)->key, (*(const json_value *const *)b)->key);
+    return strcmp((*(const hn_json_value *const *)a)->key, (*(const hn_json_value *const *)b)->key);
 }
 
-static int keys_check(parser *p, const json_value *object)
+static int keys_check(parser *p, const hn_json_value *object)
 {
     int64_t count = 0;
-    for (const json_value *member = object->first; member; member = member->next)
+    for (const hn_json_value *member = object->first; member; member = member->next)
         p->keys[count++] = member;
     qsort(p->keys, (size_t)count, sizeof *p->keys, keys_compare);
     for (int64_t i = 1; i < count; i++)
@@ -218,7 +218,7 @@ static int keys_check(parser *p, const json_value *object)
     return 1;
 }
 
-static int element_parse(parser *p, int keyed, json_value *element)
+static int element_parse(parser *p, int keyed, hn_json_value *element)
 {
     int64_t ignored;
     if (keyed && !string_parse(p, &element->key, &ignored))
@@ -229,18 +229,18 @@ static int element_parse(parser *p, int keyed, json_value *element)
 }
 
 /* The rest of an array or object behind its bracket. */
-static int elements_parse(parser *p, json_value *value)
+static int elements_parse(parser *p, hn_json_value *value)
 {
     int object = value->type == JSON_OBJECT;
     const char close = object ? '}' : ']';
-    const json_value **last = &value->first;
+    const hn_json_value **last = &value->first;
     if (p->depth == JSON_MAX_DEPTH)
         return refuse(p, "nesting that is too deep");
     if (take(p, close))
         return 1;
     p->depth++;
     do {
-        json_value *element = p->values++;
+        hn_json_value *element = p->values++;
         if (!element_parse(p, object, element))
             return 0;
         *last = element;
@@ -253,7 +253,7 @@ static int elements_parse(parser *p, json_value *value)
     return !object || keys_check(p, value);
 }
 
-static int word_parse(parser *p, const char *word, json_type type, json_value *value)
+static int word_parse(parser *p, const char *word, hn_json_type type, hn_json_value *value)
 {
     size_t length = strlen(word);
     if ((size_t)(p->end - p->place) < length || memcmp(p->place, word, length) != 0)
@@ -263,7 +263,7 @@ static int word_parse(parser *p, const char *word, json_type type, json_value *v
     return 1;
 }
 
-static int value_parse(parser *p, json_value *value)
+static int value_parse(parser *p, hn_json_value *value)
 {
     space_skip(p);
     switch (p->place < p->end ? *p->place : 0) {
@@ -288,21 +288,21 @@ static int value_parse(parser *p, json_value *value)
     }
 }
 
-json_value *json_parse(const char *text, size_t length, const char *what, hn_error *error)
+hn_json_value *hn_json_parse(const char *text, size_t length, const char *what, hn_error *error)
 {
     /* Every value but the first stands behind a comma or an opening bracket. */
     size_t most = 1, bytes, all;
     for (size_t i = 0; i < length; i++)
         most += text[i] == ',' || text[i] == '[' || text[i] == '{';
-    if (!hn_size_multiply(most, sizeof(json_value) + sizeof(json_value *), &bytes) ||
+    if (!hn_size_multiply(most, sizeof(hn_json_value) + sizeof(hn_json_value *), &bytes) ||
         !hn_size_add(bytes, length + 1, &all)) {
         hn_error_set(error, HN_ERROR_MEMORY, "%s is too large", what);
         return NULL;
     }
-    json_value *values = hn_memory_allocate(all, 1, error);
+    hn_json_value *values = hn_memory_allocate(all, 1, error);
     if (!values)
         return NULL;
-    const json_value **keys = (const json_value **)(values + most);
+    const hn_json_value **keys = (const hn_json_value **)(values + most);
     parser p = {.start = text, .place = text, .end = text + length, .values = values + 1,
                 .texts = (char *)(keys + most), .keys = keys, .what = what, .error = error};
     if (value_parse(&p, values)) {
@@ -315,29 +315,29 @@ json_value *json_parse(const char *text, size_t length, const char *what, hn_err
     return NULL;
 }
 
-const json_value *json_member(const json_value *object, const char *key)
+const hn_json_value *hn_json_member(const hn_json_value *object, const char *key)
 {
     if (!object || object->type != JSON_OBJECT)
         return NULL;
-    for (const json_value *member = object->first; member; member = member->next)
+    for (const hn_json_value *member = object->first; member; member = member->next)
         if (strcmp(member->key, key) == 0)
             return member;
     return NULL;
 }
 
-const char *json_type_name(json_type type)
+const char *hn_json_type_name(hn_json_type type)
 {
     static const char *const names[] = {"null", "false", "true", "an integer", "a number", "a string", "an array",
                                         "an object"};
     return names[type];
 }
 
-int json_shape(const json_value *value, int64_t least, hn_shape *shape)
+int hn_json_shape(const hn_json_value *value, int64_t least, hn_shape *shape)
 {
     if (!value || value->type != JSON_ARRAY || value->count > HN_MAX_RANK)
         return 0;
     shape->rank = 0;
-    for (const json_value *dim = value->first; dim; dim = dim->next) {
+    for (const hn_json_value *dim = value->first; dim; dim = dim->next) {
         if (dim->type != JSON_INTEGER || dim->integer < least)
             return 0;
         shape->dims[shape->rank++] = dim->integer;

@@ -9,7 +9,7 @@
 
 enum { FIRST_CAPACITY = 1024 };
 
-static void append(json_writer *writer, const char *bytes, size_t count)
+static void append(hn_json_writer *writer, const char *bytes, size_t count)
 {
     size_t needed, doubled;
     if (writer->status != HN_OK)
@@ -36,13 +36,13 @@ static void append(json_writer *writer, const char *bytes, size_t count)
     writer->text[writer->length] = 0;
 }
 
-void json_write_raw(json_writer *writer, const char *characters)
+void hn_json_write_raw(hn_json_writer *writer, const char *characters)
 {
     append(writer, characters, strlen(characters));
 }
 
 /* A character that must be escaped; the short forms where there are any. */
-static void escape_append(json_writer *writer, char character)
+static void escape_append(hn_json_writer *writer, char character)
 {
     static const char characters[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";
     const char *found = strchr(characters, character);
@@ -51,16 +51,16 @@ static void escape_append(json_writer *writer, char character)
         snprintf(escape, sizeof escape, "\\%c", names[found - characters]);
     else
         snprintf(escape, sizeof escape, "\\u%04x", (unsigned char)character);
-    json_write_raw(writer, escape);
+    hn_json_write_raw(writer, escape);
 }
 
-void json_write_string(json_writer *writer, const char *text)
+void hn_json_write_string(hn_json_writer *writer, const char *text)
 {
     size_t length = strlen(text);
     append(writer, "\"", 1);
     for (size_t i = 0, size; i < length; i += size) {
         unsigned char c = (unsigned char)text[i];
-        size = utf8_size(text + i, length - i);
+        size = hn_utf8_size(text + i, length - i);
         if (size == 0) {
             if (writer->status == HN_OK)
                 writer->status = hn_error_set(writer->error, HN_ERROR_VALUE,
@@ -75,16 +75,16 @@ void json_write_string(json_writer *writer, const char *text)
     append(writer, "\"", 1);
 }
 
-void json_write_integer(json_writer *writer, int64_t integer)
+void hn_json_write_integer(hn_json_writer *writer, int64_t integer)
 {
     char text[32];
     snprintf(text, sizeof text, "%" PRId64, integer);
-    json_write_raw(writer, text);
+    hn_json_write_raw(writer, text);
 }
 
 /* The shortest text that reads back as the same bits (17 digits always do), with a point or exponent, so that -0.0
    stays what it is. printf writes the point of the user's locale, which may be another character. */
-void json_write_number(json_writer *writer, double number)
+void hn_json_write_number(hn_json_writer *writer, double number)
 {
     char text[40];
     int digits = 15;
@@ -96,21 +96,21 @@ void json_write_number(json_writer *writer, double number)
         text[point] = '.';
     else if (!strchr(text, 'e'))
         strcat(text, ".0");
-    json_write_raw(writer, text);
+    hn_json_write_raw(writer, text);
 }
 
-void json_write_shape(json_writer *writer, const hn_shape *shape)
+void hn_json_write_shape(hn_json_writer *writer, const hn_shape *shape)
 {
     append(writer, "[", 1);
     for (int32_t i = 0; i < shape->rank; i++) {
         if (i)
             append(writer, ", ", 2);
-        json_write_integer(writer, shape->dims[i]);
+        hn_json_write_integer(writer, shape->dims[i]);
     }
     append(writer, "]", 1);
 }
 
-char *json_writer_finish(json_writer *writer)
+char *hn_json_writer_finish(hn_json_writer *writer)
 {
     char *text = writer->text;
     writer->text = NULL;

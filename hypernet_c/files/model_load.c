@@ -17,7 +17,7 @@ typedef struct loading {
 
 /* ---- graphs and what is generated ---- */
 
-static hn_status generated_read(loading *l, const json_value *names)
+static hn_status generated_read(loading *l, const hn_json_value *names)
 {
     const hn_graph *target = l->model->graph;
     l->model->generated = hn_memory_allocate((size_t)hn_graph_entry_count(target), 1, l->error);
@@ -25,11 +25,11 @@ static hn_status generated_read(loading *l, const json_value *names)
         return HN_ERROR_MEMORY;
     if (names->type != JSON_ARRAY)
         return hn_error_set(l->error, HN_ERROR_VALUE, "\"generated\" must be an array of names");
-    for (const json_value *name = names->first; name; name = name->next) {
+    for (const hn_json_value *name = names->first; name; name = name->next) {
         int32_t entry = name->type == JSON_STRING ? hn_graph_entry_find(target, name->text) : -1;
         if (entry < 0 || l->model->generated[entry])
             return hn_error_set(l->error, HN_ERROR_VALUE, "\"generated\" names \"%.200s\", which is %s",
-                                name->type == JSON_STRING ? name->text : json_type_name(name->type),
+                                name->type == JSON_STRING ? name->text : hn_json_type_name(name->type),
                                 entry < 0 ? "no weight of the target" : "there already");
         l->model->generated[entry] = 1;
     }
@@ -61,33 +61,33 @@ static hn_status generator_check(const loading *l)
                         (long long)count);
 }
 
-static hn_status hypermodel_read(loading *l, const json_value *description)
+static hn_status hypermodel_read(loading *l, const hn_json_value *description)
 {
-    const json_value *base = json_member(description, "base");
+    const hn_json_value *base = hn_json_member(description, "base");
     if (base->type != JSON_TRUE && base->type != JSON_FALSE)
         return hn_error_set(l->error, HN_ERROR_VALUE, "\"base\" must be true or false");
     l->has_base = base->type == JSON_TRUE;
-    l->model->generator = graph_from_value(json_member(description, "generator"), l->error);
+    l->model->generator = hn_graph_from_value(hn_json_member(description, "generator"), l->error);
     if (!l->model->generator)
         return l->error->status;
-    l->model->graph = graph_from_value(json_member(description, "target"), l->error);
+    l->model->graph = hn_graph_from_value(hn_json_member(description, "target"), l->error);
     if (!l->model->graph)
         return l->error->status;
-    hn_status status = generated_read(l, json_member(description, "generated"));
+    hn_status status = generated_read(l, hn_json_member(description, "generated"));
     return status == HN_OK ? generator_check(l) : status;
 }
 
-static hn_status description_read(loading *l, const json_value *description)
+static hn_status description_read(loading *l, const hn_json_value *description)
 {
     static const char *const model_keys[] = {"kind", "graph"},
                       *const hyper_keys[] = {"kind", "generator", "target", "generated", "base"};
-    const json_value *kind = json_member(description, "kind");
+    const hn_json_value *kind = hn_json_member(description, "kind");
     const char *name = kind && kind->type == JSON_STRING ? kind->text : "";
-    if (strcmp(name, "hypermodel") == 0 && json_has_exactly(description, hyper_keys, 5))
+    if (strcmp(name, "hypermodel") == 0 && hn_json_has_exactly(description, hyper_keys, 5))
         return hypermodel_read(l, description);
-    if (strcmp(name, "model") != 0 || !json_has_exactly(description, model_keys, 2))
+    if (strcmp(name, "model") != 0 || !hn_json_has_exactly(description, model_keys, 2))
         return hn_error_set(l->error, HN_ERROR_VALUE, "its description is neither that of a model nor of a hypermodel");
-    l->model->graph = graph_from_value(json_member(description, "graph"), l->error);
+    l->model->graph = hn_graph_from_value(hn_json_member(description, "graph"), l->error);
     return l->model->graph ? HN_OK : l->error->status;
 }
 
@@ -98,7 +98,7 @@ static hn_status graphs_read(loading *l)
     if (!format || strcmp(format, "1") != 0 || !text)
         return hn_error_set(l->error, HN_ERROR_VALUE, "it is no model of hypernet's, or of a newer one (format %.20s; "
                             "expected 1)", format ? format : "unknown");
-    json_value *description = json_parse(text, strlen(text), "its description", l->error);
+    hn_json_value *description = hn_json_parse(text, strlen(text), "its description", l->error);
     if (!description)
         return l->error->status;
     hn_status status = description_read(l, description);
@@ -124,8 +124,8 @@ static const hn_file_tensor *tensor_find(const loading *l, const char *prefix, c
         hn_error_set(l->error, HN_ERROR_VALUE, "it has no tensor \"%.200s\"", full);
     else if (!good)
         hn_error_set(l->error, HN_ERROR_VALUE, "tensor \"%.200s\" is of %s and shape %s; expected %s and %s", full,
-                     file_dtype_name(tensor->dtype), hn_shape_format(&tensor->shape, is, sizeof is),
-                     file_dtype_name(dtype), hn_shape_format(shape, wanted, sizeof wanted));
+                     hn_file_dtype_name(tensor->dtype), hn_shape_format(&tensor->shape, is, sizeof is),
+                     hn_file_dtype_name(dtype), hn_shape_format(shape, wanted, sizeof wanted));
     hn_memory_free(full);
     return good ? tensor : NULL;
 }

@@ -15,7 +15,7 @@ typedef struct placed_tensor {
 } placed_tensor;
 
 struct hn_tensor_file {
-    json_value *header;             /* names and texts lie in it */
+    hn_json_value *header;             /* names and texts lie in it */
     placed_tensor *tensors;         /* in the order of the buffer */
     const placed_tensor **by_name;
     hn_file_text *texts;
@@ -73,11 +73,11 @@ static char *header_read(reading *r, size_t *length)
 static hn_status tables_allocate(reading *r)
 {
     hn_tensor_file *file = r->file;
-    const json_value *metadata = json_member(file->header, FILE_METADATA);
+    const hn_json_value *metadata = hn_json_member(file->header, FILE_METADATA);
     if (file->header->type != JSON_OBJECT)
-        return damaged(r, "the header is %s, not an object", json_type_name(file->header->type));
+        return damaged(r, "the header is %s, not an object", hn_json_type_name(file->header->type));
     if (metadata && metadata->type != JSON_OBJECT)
-        return damaged(r, FILE_METADATA " is %s, not an object", json_type_name(metadata->type));
+        return damaged(r, FILE_METADATA " is %s, not an object", hn_json_type_name(metadata->type));
     file->count = file->header->count - (metadata != NULL);
     file->text_count = metadata ? metadata->count : 0;
     file->tensors = hn_memory_allocate((size_t)file->count, sizeof *file->tensors, r->error);
@@ -90,37 +90,38 @@ static hn_status tables_allocate(reading *r)
 
 static hn_status texts_take(reading *r)
 {
-    const json_value *metadata = json_member(r->file->header, FILE_METADATA);
+    const hn_json_value *metadata = hn_json_member(r->file->header, FILE_METADATA);
     hn_file_text *text = r->file->texts;
-    for (const json_value *member = metadata ? metadata->first : NULL; member; member = member->next) {
+    for (const hn_json_value *member = metadata ? metadata->first : NULL; member; member = member->next) {
         if (member->type != JSON_STRING)
-            return damaged(r, "the metadata \"%.200s\" is %s, not a string", member->key, json_type_name(member->type));
+            return damaged(r, "the metadata \"%.200s\" is %s, not a string", member->key,
+                           hn_json_type_name(member->type));
         *text++ = (hn_file_text){member->key, member->text};
     }
     return HN_OK;
 }
 
 /* {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]} */
-static hn_status tensor_take(reading *r, const json_value *member, placed_tensor *placed)
+static hn_status tensor_take(reading *r, const hn_json_value *member, placed_tensor *placed)
 {
-    const json_value *dtype = json_member(member, "dtype"), *shape = json_member(member, "shape"),
-                     *offsets = json_member(member, "data_offsets");
+    const hn_json_value *dtype = hn_json_member(member, "dtype"), *shape = hn_json_member(member, "shape"),
+                     *offsets = hn_json_member(member, "data_offsets");
     hn_file_tensor *tensor = &placed->tensor;
     hn_shape range;
     size_t bytes;
     tensor->name = member->key;
     if (member->type != JSON_OBJECT || member->count != 3 || !dtype || !shape || !offsets)
         return damaged(r, "tensor \"%.200s\" must have dtype, shape and data_offsets, and nothing else", tensor->name);
-    if (dtype->type != JSON_STRING || file_dtype_find(dtype->text) < 0)
+    if (dtype->type != JSON_STRING || hn_file_dtype_find(dtype->text) < 0)
         return damaged(r, "tensor \"%.200s\" must be of dtype F32, F64 or I64, received %.20s", tensor->name,
-                       dtype->type == JSON_STRING ? dtype->text : json_type_name(dtype->type));
-    if (!json_shape(shape, 0, &tensor->shape))
+                       dtype->type == JSON_STRING ? dtype->text : hn_json_type_name(dtype->type));
+    if (!hn_json_shape(shape, 0, &tensor->shape))
         return damaged(r, "tensor \"%.200s\" must have a shape of at most %d numbers from 0 up", tensor->name,
                        HN_MAX_RANK);
-    if (!json_shape(offsets, 0, &range) || range.rank != 2 || range.dims[1] < range.dims[0] ||
+    if (!hn_json_shape(offsets, 0, &range) || range.rank != 2 || range.dims[1] < range.dims[0] ||
         (uint64_t)range.dims[1] > r->bytes)
         return damaged(r, "tensor \"%.200s\" does not lie in the buffer of %" PRIu64 " bytes", tensor->name, r->bytes);
-    tensor->dtype = (hn_dtype)file_dtype_find(dtype->text);
+    tensor->dtype = (hn_dtype)hn_file_dtype_find(dtype->text);
     placed->begin = range.dims[0];
     placed->end = range.dims[1];
     tensor->bytes = (size_t)(placed->end - placed->begin);
@@ -153,7 +154,7 @@ static hn_status tensors_take(reading *r)
 {
     hn_tensor_file *file = r->file;
     placed_tensor *placed = file->tensors;
-    for (const json_value *member = file->header->first; member; member = member->next)
+    for (const hn_json_value *member = file->header->first; member; member = member->next)
         if (strcmp(member->key, FILE_METADATA) != 0) {
             hn_status status = tensor_take(r, member, placed++);
             if (status != HN_OK)
@@ -182,7 +183,7 @@ static hn_status header_take(reading *r)
     if (!text)
         return r->error->status;
     snprintf(what, sizeof what, "the header of '%s'", r->path);
-    r->file->header = json_parse(text, length, what, r->error);
+    r->file->header = hn_json_parse(text, length, what, r->error);
     if (r->file->header && text[0] != '{')
         damaged(r, "the header does not begin with {");
     hn_status status = r->file->header && text[0] == '{' ? HN_OK : r->error->status;
@@ -231,10 +232,10 @@ static hn_status checksum_check(const reading *r)
     if (!stored)
         return hn_tensor_file_text(file, FILE_FORMAT) ? damaged(r, "it has no checksum") : HN_OK;
     for (int64_t i = 0; i < file->count; i++)
-        sum += checksum_tensor(&file->tensors[i].tensor);
+        sum += hn_checksum_tensor(&file->tensors[i].tensor);
     for (int64_t i = 0; i < file->text_count; i++)
         if (strcmp(file->texts[i].key, FILE_CHECKSUM) != 0)
-            sum += checksum_text(&file->texts[i]);
+            sum += hn_checksum_text(&file->texts[i]);
     snprintf(computed, sizeof computed, "%016" PRIx64, sum);
     if (strcmp(computed, stored) != 0)
         return damaged(r, "its checksum is %s, the stored one %.40s", computed, stored);
@@ -245,7 +246,7 @@ hn_tensor_file *hn_tensor_file_read(const char *path, hn_error *error)
 {
     hn_error ignored;
     reading r = {.path = path, .error = error ? error : &ignored};
-    if (file_byte_order_check(r.error) != HN_OK)
+    if (hn_file_byte_order_check(r.error) != HN_OK)
         return NULL;
     r.file = hn_memory_allocate(1, sizeof *r.file, r.error);
     if (!r.file)

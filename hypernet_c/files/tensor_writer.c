@@ -73,44 +73,44 @@ static hn_status contents_check(const hn_file_tensor *tensors, int64_t count, co
 }
 
 /* {"key": "value", ..., "hypernet_checksum": "..."} */
-static void metadata_write(json_writer *writer, const hn_file_tensor *tensors, int64_t count, const hn_file_text *texts,
-                           int64_t text_count)
+static void metadata_write(hn_json_writer *writer, const hn_file_tensor *tensors, int64_t count,
+                           const hn_file_text *texts, int64_t text_count)
 {
     char checksum[FILE_CHECKSUM_DIGITS + 1];
     uint64_t sum = 0;
-    json_write_raw(writer, "{");
+    hn_json_write_raw(writer, "{");
     for (int64_t i = 0; i < text_count; i++) {
         if (strcmp(texts[i].key, FILE_CHECKSUM) == 0)
             continue;
-        sum += checksum_text(&texts[i]);
-        json_write_string(writer, texts[i].key);
-        json_write_raw(writer, ":");
-        json_write_string(writer, texts[i].value);
-        json_write_raw(writer, ",");
+        sum += hn_checksum_text(&texts[i]);
+        hn_json_write_string(writer, texts[i].key);
+        hn_json_write_raw(writer, ":");
+        hn_json_write_string(writer, texts[i].value);
+        hn_json_write_raw(writer, ",");
     }
     for (int64_t i = 0; i < count; i++)
-        sum += checksum_tensor(&tensors[i]);
+        sum += hn_checksum_tensor(&tensors[i]);
     snprintf(checksum, sizeof checksum, "%016" PRIx64, sum);
-    json_write_string(writer, FILE_CHECKSUM);
-    json_write_raw(writer, ":");
-    json_write_string(writer, checksum);
-    json_write_raw(writer, "}");
+    hn_json_write_string(writer, FILE_CHECKSUM);
+    hn_json_write_raw(writer, ":");
+    hn_json_write_string(writer, checksum);
+    hn_json_write_raw(writer, "}");
 }
 
 /* Spaces, so that the buffer starts at a multiple of 64 bytes in the file. */
-static void header_pad(json_writer *writer)
+static void header_pad(hn_json_writer *writer)
 {
     while (writer->status == HN_OK && (sizeof(uint64_t) + writer->length) % HN_ALIGNMENT != 0)
-        json_write_raw(writer, " ");
+        hn_json_write_raw(writer, " ");
 }
 
 /* The header's text; NULL on error. */
 static char *header_make(const hn_file_tensor *tensors, int64_t count, const hn_file_text *texts, int64_t text_count,
                          uint64_t *length, hn_error *error)
 {
-    json_writer writer = {.error = error};
+    hn_json_writer writer = {.error = error};
     size_t place = 0;
-    json_write_raw(&writer, "{\"" FILE_METADATA "\":");
+    hn_json_write_raw(&writer, "{\"" FILE_METADATA "\":");
     metadata_write(&writer, tensors, count, texts, text_count);
     for (int64_t i = 0; i < count; i++) {
         hn_shape range = {2, {(int64_t)place, 0}};
@@ -119,23 +119,23 @@ static char *header_make(const hn_file_tensor *tensors, int64_t count, const hn_
             break;
         }
         range.dims[1] = (int64_t)place;
-        json_write_raw(&writer, ",");
-        json_write_string(&writer, tensors[i].name);
-        json_write_raw(&writer, ":{\"dtype\":");
-        json_write_string(&writer, file_dtype_name(tensors[i].dtype));
-        json_write_raw(&writer, ",\"shape\":");
-        json_write_shape(&writer, &tensors[i].shape);
-        json_write_raw(&writer, ",\"data_offsets\":");
-        json_write_shape(&writer, &range);
-        json_write_raw(&writer, "}");
+        hn_json_write_raw(&writer, ",");
+        hn_json_write_string(&writer, tensors[i].name);
+        hn_json_write_raw(&writer, ":{\"dtype\":");
+        hn_json_write_string(&writer, hn_file_dtype_name(tensors[i].dtype));
+        hn_json_write_raw(&writer, ",\"shape\":");
+        hn_json_write_shape(&writer, &tensors[i].shape);
+        hn_json_write_raw(&writer, ",\"data_offsets\":");
+        hn_json_write_shape(&writer, &range);
+        hn_json_write_raw(&writer, "}");
     }
-    json_write_raw(&writer, "}");
+    hn_json_write_raw(&writer, "}");
     header_pad(&writer);
     if (writer.status == HN_OK && writer.length > FILE_MAX_HEADER)
         writer.status = hn_error_set(error, HN_ERROR_VALUE, "names and metadata take %zu bytes, the format allows %d",
                                      writer.length, FILE_MAX_HEADER);
     *length = writer.length;
-    return json_writer_finish(&writer);
+    return hn_json_writer_finish(&writer);
 }
 
 static hn_status file_write(const char *path, const char *header, uint64_t length, const hn_file_tensor *tensors,
@@ -161,7 +161,7 @@ hn_status hn_tensor_file_write(const char *path, const hn_file_tensor *tensors, 
     hn_error ignored;
     uint64_t length = 0;
     error = error ? error : &ignored;
-    hn_status status = file_byte_order_check(error);
+    hn_status status = hn_file_byte_order_check(error);
     if (status == HN_OK)
         status = contents_check(tensors, count, texts, text_count, error);
     if (status != HN_OK)

@@ -1,7 +1,7 @@
 /* UTF-8 (RFC 3629). */
 #include "utf8.h"
 
-size_t utf8_size(const char *text, size_t length)
+size_t hn_utf8_size(const char *text, size_t length)
 {
     static const int32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     const unsigned char *bytes = (const unsigned char *)text;
@@ -21,7 +21,7 @@ size_t utf8_size(const char *text, size_t length)
     return code >= least[size] && code <= 0x10FFFF && !(code >= 0xD800 && code <= 0xDFFF) ? size : 0;
 }
 
-size_t utf8_encode(int32_t code, char *text)
+size_t hn_utf8_encode(int32_t code, char *text)
 {
     static const int32_t limits[] = {0x80, 0x800, 0x10000};
     static const unsigned char marks[] = {0, 0xC0, 0xE0, 0xF0};

@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 /* Bytes (1 to 4) of the character at `text`, of which `length` bytes may be read; 0 if there is no valid one. */
-size_t utf8_size(const char *text, size_t length);
+size_t hn_utf8_size(const char *text, size_t length);
 
 /* Writes character `code` (valid, no surrogate) and returns its bytes, 1 to 4. */
-size_t utf8_encode(int32_t code, char *text);
+size_t hn_utf8_encode(int32_t code, char *text);
 
 #endif

@@ -3,6 +3,7 @@
      files copy <from> <to>         reads a file and writes what it holds
      files read <path>...           for each: the status, blocks of memory not freed, and the message
      files graph <json>             reads a graph and prints it again
+     files model <path>...          loads models: as "read"
    Exits 1 with the place of the first failure. */
 #include "hypernet.h"
 #include "files/checksum.h"
@@ -30,7 +31,7 @@ static hn_error error;
 
 static int json_accepts(const char *text, size_t length)
 {
-    json_value *value = json_parse(text, length, "it", &error);
+    hn_json_value *value = hn_json_parse(text, length, "it", &error);
     int accepted = value != NULL;
     CHECK(accepted || error.status == HN_ERROR_VALUE);
     hn_memory_free(value);
@@ -41,16 +42,18 @@ static int json_accepts(const char *text, size_t length)
 static void test_json_accepted(void)
 {
     static const char *const good[] = {
-        "{}", "[]", " [ ] ", "0", "-0", "-1.5e+10", "1E5", "0.5", "true", "false", "null", "\"\"", "[1, 2]", "{\"a\": {}}",
-        "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\u00e9\\ud83d\\ude00\"", "\"\xc3\xa9\xf0\x9f\x98\x80\"", "9223372036854775807",
-        "-9223372036854775808", "9223372036854775808", "1e-400", "\"\x7f\"", "{\"a\":1,\"b\":[{\"a\":null}]}"};
+        "{}", "[]", " [ ] ", "0", "-0", "-1.5e+10", "1E5", "0.5", "true", "false", "null", "\"\"", "[1, 2]", "1e-400",
+        "{\"a\": {}}", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\u00e9\\ud83d\\ude00\"", "\"\xc3\xa9\xf0\x9f\x98\x80\"",
+        "9223372036854775807", "-9223372036854775808", "9223372036854775808", "\"\x7f\"",
+        "{\"a\":1,\"b\":[{\"a\":null}]}"};
     static const char *const bad[] = {
-        "", " ", "{", "[", "]", "[1,]", "[,1]", "[1 2]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{'a':1}", "[1,]2]",
-        "01", "-", "+1", "1.", ".5", "1e", "1e+", "0x1", "NaN", "Infinity", "-Infinity", "1e400", "tru", "True", "nul",
-        "\"", "\"\\", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"\\u0000\"",
-        "\"\n\"", "\"\t\"", "\"\xff\"", "\"\xc3\"", "\"\xc3\x28\"", "\"\xc0\xaf\"", "\"\xe0\x80\xaf\"", "\"\xed\xa0\x80\"",
-        "\"\xf4\x90\x80\x80\"", "\"\xf8\x88\x80\x80\x80\"", "[] []", "{\"a\":1,\"a\":2}", "{\"a\":1,\"\\u0061\":2}",
-        "[1]/**/", "\xef\xbb\xbf[]", "{\"a\":1,\"b\":2,\"c\":3,\"b\":4}", "{\"a\" 1}", "[\"a\":1]"};
+        "", " ", "{", "[", "]", "[1,]", "[,1]", "[1 2]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{'a':1}",
+        "[1,]2]", "01", "-", "+1", "1.", ".5", "1e", "1e+", "0x1", "NaN", "Infinity", "-Infinity", "1e400", "tru",
+        "True", "nul", "\"", "\"\\", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\\ud800\"", "\"\\ud800\\u0041\"",
+        "\"\\udc00\"", "\"\\u0000\"", "\"\n\"", "\"\t\"", "\"\xff\"", "\"\xc3\"", "\"\xc3\x28\"", "\"\xc0\xaf\"",
+        "\"\xe0\x80\xaf\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\xf8\x88\x80\x80\x80\"", "[] []",
+        "{\"a\":1,\"a\":2}", "{\"a\":1,\"\\u0061\":2}", "[1]/**/", "\xef\xbb\xbf[]",
+        "{\"a\":1,\"b\":2,\"c\":3,\"b\":4}", "{\"a\" 1}", "[\"a\":1]"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         if (!json_accepts(good[i], strlen(good[i]))) {
             fprintf(stderr, "refused: %s (%s)\n", good[i], error.message);
@@ -79,28 +82,29 @@ static void test_json_depth(void)
 
 static void test_json_values(void)
 {
-    static const char text[] = "{\"n\": -12, \"x\": 1.5e3, \"s\": \"a\\u00e9\\ud83d\\ude00\\n\", \"v\": [1, -2, 3], \"t\": true}";
-    json_value *value = json_parse(text, sizeof text - 1, "it", &error);
+    static const char text[] = "{\"n\": -12, \"x\": 1.5e3, \"s\": \"a\\u00e9\\ud83d\\ude00\\n\", \"v\": [1, -2, 3], "
+                               "\"t\": true}";
+    hn_json_value *value = hn_json_parse(text, sizeof text - 1, "it", &error);
     hn_shape shape;
     CHECK(value && value->type == JSON_OBJECT && value->count == 5);
-    CHECK(json_member(value, "n")->integer == -12 && json_member(value, "x")->number == 1500.0);
-    CHECK(strcmp(json_member(value, "s")->text, "a\xc3\xa9\xf0\x9f\x98\x80\n") == 0);
-    CHECK(json_member(value, "s")->count == 8);
-    CHECK(json_shape(json_member(value, "v"), -2, &shape) && shape.rank == 3 && shape.dims[1] == -2);
-    CHECK(!json_shape(json_member(value, "v"), -1, &shape) && !json_shape(json_member(value, "n"), 0, &shape));
-    CHECK(json_member(value, "none") == NULL && json_member(value, "t")->type == JSON_TRUE);
+    CHECK(hn_json_member(value, "n")->integer == -12 && hn_json_member(value, "x")->number == 1500.0);
+    CHECK(strcmp(hn_json_member(value, "s")->text, "a\xc3\xa9\xf0\x9f\x98\x80\n") == 0);
+    CHECK(hn_json_member(value, "s")->count == 8);
+    CHECK(hn_json_shape(hn_json_member(value, "v"), -2, &shape) && shape.rank == 3 && shape.dims[1] == -2);
+    CHECK(!hn_json_shape(hn_json_member(value, "v"), -1, &shape) && !hn_json_shape(hn_json_member(value, "n"), 0, &shape));
+    CHECK(hn_json_member(value, "none") == NULL && hn_json_member(value, "t")->type == JSON_TRUE);
     hn_memory_free(value);
 }
 
 static void test_json_numbers(void)
 {
-    static const double numbers[] = {0.0, -0.0, 1.0, 0.1, 1.0 / 3.0, 1e300, 5e-324, 2.2250738585072014e-308, 123456789.0,
-                                     1.7976931348623157e308, 1e22, 9007199254740993.0};
+    static const double numbers[] = {0.0, -0.0, 1.0, 0.1, 1.0 / 3.0, 1e300, 5e-324, 2.2250738585072014e-308,
+                                     123456789.0, 1.7976931348623157e308, 1e22, 9007199254740993.0};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        json_writer writer = {.error = &error};
-        json_write_number(&writer, numbers[i]);
-        char *text = json_writer_finish(&writer);
-        json_value *value = json_parse(text, strlen(text), "it", &error);
+        hn_json_writer writer = {.error = &error};
+        hn_json_write_number(&writer, numbers[i]);
+        char *text = hn_json_writer_finish(&writer);
+        hn_json_value *value = hn_json_parse(text, strlen(text), "it", &error);
         CHECK(value && value->type == JSON_NUMBER && memcmp(&value->number, &numbers[i], 8) == 0);
         hn_memory_free(value);
         hn_memory_free(text);
@@ -109,16 +113,16 @@ static void test_json_numbers(void)
 
 static void test_json_writer(void)
 {
-    json_writer writer = {.error = &error};
-    json_write_string(&writer, "a\"\\\n\x01\xc3\xa9");
-    char *text = json_writer_finish(&writer);
+    hn_json_writer writer = {.error = &error};
+    hn_json_write_string(&writer, "a\"\\\n\x01\xc3\xa9");
+    char *text = hn_json_writer_finish(&writer);
     CHECK(strcmp(text, "\"a\\\"\\\\\\n\\u0001\xc3\xa9\"") == 0);
     hn_memory_free(text);
-    json_writer bad = {.error = &error};
-    json_write_raw(&bad, "[");
-    json_write_string(&bad, "a\xff");
-    json_write_raw(&bad, "]");
-    CHECK(json_writer_finish(&bad) == NULL && error.status == HN_ERROR_VALUE);
+    hn_json_writer bad = {.error = &error};
+    hn_json_write_raw(&bad, "[");
+    hn_json_write_string(&bad, "a\xff");
+    hn_json_write_raw(&bad, "]");
+    CHECK(hn_json_writer_finish(&bad) == NULL && error.status == HN_ERROR_VALUE);
     CHECK(hn_memory_live_blocks() == 0);
 }
 
@@ -126,10 +130,10 @@ static void test_json_writer(void)
 static void test_checksum(void)
 {
     static const char long_text[] = "Nobody inspects the spammish repetition";
-    CHECK(checksum_bytes("", 0, 0) == 0xEF46DB3751D8E999u);
-    CHECK(checksum_bytes("a", 1, 0) == 0xD24EC4F1A98C6E5Bu);
-    CHECK(checksum_bytes("abc", 3, 0) == 0x44BC2CF5AD770999u);
-    CHECK(checksum_bytes(long_text, strlen(long_text), 0) == 0xFBCEA83C8A378BF1u);
+    CHECK(hn_checksum_bytes("", 0, 0) == 0xEF46DB3751D8E999u);
+    CHECK(hn_checksum_bytes("a", 1, 0) == 0xD24EC4F1A98C6E5Bu);
+    CHECK(hn_checksum_bytes("abc", 3, 0) == 0x44BC2CF5AD770999u);
+    CHECK(hn_checksum_bytes(long_text, strlen(long_text), 0) == 0xFBCEA83C8A378BF1u);
 }
 
 /* ---- tensor files ---- */
@@ -386,6 +390,16 @@ static int read_all(int count, char **paths)
     return 0;
 }
 
+static int model_all(int count, char **paths)
+{
+    for (int i = 0; i < count; i++) {
+        hn_error load_error = {.message = "loaded"};
+        hn_model_free(hn_model_load(paths[i], &load_error));
+        printf("%d %lld %s\n", (int)load_error.status, (long long)hn_memory_live_blocks(), load_error.message);
+    }
+    return 0;
+}
+
 static int graph(const char *text)
 {
     hn_graph *read = hn_graph_from_json(text, &error);
@@ -407,6 +421,8 @@ int main(int count, char **arguments)
         return read_all(count - 2, arguments + 2);
     if (count == 3 && strcmp(arguments[1], "graph") == 0)
         return graph(arguments[2]);
-    fprintf(stderr, "usage: files self <directory> | copy <from> <to> | read <path>... | graph <json>\n");
+    if (count >= 3 && strcmp(arguments[1], "model") == 0)
+        return model_all(count - 2, arguments + 2);
+    fprintf(stderr, "usage: files self <directory> | copy <from> <to> | read <path>... | graph <json> | model <path>...\n");
     return 2;
 }
