@@ -111,9 +111,13 @@ class Network:
         training: bool,
         seed: int,
         call: int,
+        normalizer: float,
         gradient: Array | None,
     ) -> tuple[list[float], list[float], list[float], float, tuple[Array, ...]]:
         """(sum(weight*loss) an output, positions an output, sum of weights an output, activity penalty, outputs).
+
+        The activity penalty is the sum divided by the number of rows of the call (N x M), as Keras has it; its gradient
+        is scaled by normalizer / rows, because the caller divides the gradient by `normalizer` afterwards.
 
         `gradient` (flat, the graph's layout) receives the gradient of the sum over positions of scale*weight*loss: not
         normalised. Targets have the outputs' shapes, or without the last axis int64 labels for the sparse loss; weights

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
+
+from ._names import snake_case
 
 Named = TypeVar("Named")
 _registered: dict[str, Any] = {}
@@ -143,16 +144,6 @@ class CustomObjectScope:
 custom_object_scope = CustomObjectScope
 
 
-def snake_case(name: str) -> str:
-    """The Keras spelling of a class name in small letters.
-
-    >>> snake_case("GlorotUniform"), snake_case("L1L2"), snake_case("TopKCategoricalAccuracy")
-    ('glorot_uniform', 'l1l2', 'top_k_categorical_accuracy')
-    """
-    spaced = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", spaced).lower()
-
-
 class Family:
     """The objects of one module that have names.
 
@@ -182,8 +173,9 @@ class Family:
         for member in members:
             self._built_in.add(id(member))
             self._names[member.__name__] = member
-            if isinstance(member, type):
-                self._names.setdefault(snake_case(member.__name__), member)
+        classes = [member for member in self._names.values() if isinstance(member, type)]
+        for member in classes:
+            self._names.setdefault(snake_case(member.__name__), member)
         self._names.update(aliases or {})
         if fold_case:
             self._names.update({name.lower(): member for name, member in self._names.items()})

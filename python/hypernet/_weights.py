@@ -37,6 +37,7 @@ class Block:
         self.store = _core.Store(count, dtype)
         self.members: list[weakref.ref[Weight]] = []
         self.users: weakref.WeakSet[Any] = weakref.WeakSet()
+        _blocks[id(self.store)] = self
 
     def adopt(self, weights: Sequence[Weight]) -> None:
         """Give these weights their place, one after the other, from the start of the store."""
@@ -50,6 +51,15 @@ class Block:
         """The weights that still exist, in the order of the store."""
         alive = (reference() for reference in self.members)
         return [weight for weight in alive if weight is not None and weight.block is self]
+
+
+_blocks: weakref.WeakValueDictionary[int, Block] = weakref.WeakValueDictionary()
+
+
+def block_of(store: _core.Store) -> Block | None:
+    """The block whose numbers live in this store, while it exists."""
+    block = _blocks.get(id(store))
+    return block if block is not None and block.store is store else None
 
 
 class Weight:

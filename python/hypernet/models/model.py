@@ -395,7 +395,7 @@ class Model(ParameterVector, Trainer, Layer):
 
         assert examples.targets is not None
         loss, count, weight, activity, outputs = self._bound().step(
-            examples.inputs, examples.targets, examples.weights, losses, kind, training, seed, call, gradient
+            examples.inputs, examples.targets, examples.weights, losses, kind, training, seed, call, normalizer, gradient
         )
         return StepResult(loss, count, weight, activity, 0.0, outputs)
 

@@ -1,0 +1,202 @@
+"""What an optimizer updates: runs of numbers in a store or in plain arrays, and the core's optimizer over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from .._weights import Weight, block_of
+
+Array = NDArray[Any]
+Span = tuple[int, int, int, bool, bool]
+
+
+class Piece(NamedTuple):
+    """A run of numbers: where it begins in its memory, how many, and the weight that it is, if it is one."""
+
+    memory: _core.Store | Array
+    offset: int
+    size: int
+    weight: Weight | None
+
+
+def address(array: Array) -> int:
+    """Where the first element lies."""
+    return int(array.__array_interface__["data"][0])
+
+
+def pieces_of_weights(weights: Sequence[Weight]) -> list[Piece]:
+    """Weights of a model, where they live now."""
+    return [Piece(weight.store, weight.offset, weight.size, weight) for weight in weights]
+
+
+def pieces_of(variable: Any) -> list[Piece]:
+    """What an array or a weight given to an optimizer consists of: a model's vector is cut into its weights.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no array that could be updated in place.
+    """
+    if isinstance(variable, Weight):
+        return pieces_of_weights([variable])
+    if not isinstance(variable, np.ndarray):
+        raise TypeError(
+            "An optimizer updates arrays in place: pass `model.params`, an array, or a list of arrays or weights. "
+            f"Received: {type(variable).__name__}"
+        )
+    if variable.dtype not in (np.float32, np.float64):
+        raise ValueError(f"An optimizer updates arrays of float32 or float64. Received: an array of {variable.dtype}")
+    if not variable.flags.c_contiguous or not variable.flags.writeable:
+        raise ValueError(
+            "An optimizer updates contiguous, writable arrays in place. Received: an array of shape "
+            f"{variable.shape} that is {'read-only' if variable.flags.c_contiguous else 'not contiguous'}."
+        )
+    store = _core.store_of(variable)
+    if store is None:
+        return [Piece(variable, 0, variable.size, None)]
+    start = (address(variable) - address(store.view(0, (store.count,)))) // variable.itemsize
+    block = block_of(store)
+    inside: list[Weight] = []
+    if block is not None:
+        inside = sorted(
+            (w for w in block.living() if start <= w.offset and w.offset + w.size <= start + variable.size),
+            key=lambda weight: weight.offset,
+        )
+    if sum(weight.size for weight in inside) == variable.size:
+        return pieces_of_weights(inside)
+    return [Piece(store, start, variable.size, None)]
+
+
+class Binding:
+    """The core's optimizer over pieces, and the state in it.
+
+    Parameters
+    ----------
+    pieces : list of Piece
+        In the order of gradients and slots.
+    dtype : str
+    make : callable
+        Makes the core's optimizer from spans and dtype.
+    decays : callable
+        Whether weight decay acts on a weight.
+    """
+
+    def __init__(
+        self,
+        pieces: list[Piece],
+        dtype: str,
+        make: Callable[[list[Span], str], _core.Optimizer],
+        decays: Callable[[Weight | None], bool],
+    ) -> None:
+        self._decays = decays
+        self._pieces = pieces
+        self.dtype = dtype
+        self.size = sum(piece.size for piece in pieces)
+        self._seen = self._spans(None)
+        self.core = make(self._seen, dtype)
+
+    @property
+    def memory(self) -> _core.Store | Array | None:
+        """The one store or array that all pieces lie in; None if they lie in several."""
+        first = self._pieces[0].memory if self._pieces else None
+        return first if all(piece.memory is first for piece in self._pieces) else None
+
+    @property
+    def weights(self) -> list[Weight]:
+        """The pieces that are weights of models."""
+        return [piece.weight for piece in self._pieces if piece.weight is not None]
+
+    def _spans(self, given: Sequence[bool] | None) -> list[Span]:
+        """Spans of the pieces; `given` says which of them have a gradient."""
+        in_place = self.memory is not None
+        spans: list[Span] = []
+        offset = 0
+        for index, piece in enumerate(self._pieces):
+            trainable = piece.weight is None or piece.weight.trainable
+            if given is not None and not given[index]:
+                trainable = False
+            at = piece.offset if in_place else offset
+            spans.append((at, offset, piece.size, trainable, self._decays(piece.weight)))
+            offset += piece.size
+        return spans
+
+    def is_over(self, pieces: list[Piece]) -> bool:
+        """Whether these are the same weights, or the same memory."""
+        if len(pieces) != len(self._pieces):
+            return False
+        return all(_is_same(mine, other) for mine, other in zip(self._pieces, pieces, strict=True))
+
+    def refresh(self, pieces: list[Piece], given: Sequence[bool] | None = None) -> None:
+        """Follow weights that have moved, and trainable flags that have changed."""
+        self._pieces = pieces
+        spans = self._spans(given)
+        if spans != self._seen:
+            self.core.set_spans(spans)
+            self._seen = spans
+
+    # ---- updates ----
+    def apply(self, gradient: Array, learning_rate: float, scale: float) -> None:
+        """One update in place."""
+        memory = self.memory
+        if memory is not None:
+            self.core.apply(memory, gradient, learning_rate, scale)
+            return
+        views = self._views()
+        together = np.concatenate([view.reshape(-1) for view in views])
+        stores = list(dict.fromkeys(piece.memory for piece in self._pieces if isinstance(piece.memory, _core.Store)))
+        claimed: list[_core.Store] = []
+        try:
+            for store in stores:
+                store.claim()
+                claimed.append(store)
+            self.core.apply(together, gradient, learning_rate, scale)
+            offset = 0
+            for view in views:
+                view[...] = together[offset : offset + view.size].reshape(view.shape)
+                offset += view.size
+            for store in stores:
+                store.touch()
+        finally:
+            for store in claimed:
+                store.release()
+
+    def delta(self, gradient: Array, learning_rate: float, scale: float) -> Array:
+        """What `apply` would add, flat."""
+        memory = self.memory
+        if memory is None:
+            memory = np.concatenate([view.reshape(-1) for view in self._views()])
+        return self.core.delta(memory, gradient, learning_rate, scale)
+
+    def _views(self) -> list[Array]:
+        return [
+            piece.memory.view(piece.offset, (piece.size,)) if isinstance(piece.memory, _core.Store) else piece.memory
+            for piece in self._pieces
+        ]
+
+    def constrain(self) -> None:
+        """Project the trainable weights that have a constraint."""
+        constrain(self.weights)
+
+
+def constrain(weights: Sequence[Weight]) -> None:
+    """Project the trainable weights among these that have a constraint."""
+    from .._weights import write
+
+    chosen = [weight for weight in weights if weight.constraint is not None and weight.trainable]
+    if chosen:
+        write(chosen, [np.asarray(weight.constraint(weight.value), weight.dtype) for weight in chosen])
+
+
+def _is_same(mine: Piece, other: Piece) -> bool:
+    if mine.weight is not None or other.weight is not None:
+        return mine.weight is other.weight
+    if mine.size != other.size:
+        return False
+    if isinstance(mine.memory, np.ndarray) and isinstance(other.memory, np.ndarray):
+        return address(mine.memory) == address(other.memory)
+    return mine.memory is other.memory and mine.offset == other.offset
