@@ -390,14 +390,42 @@ static int read_all(int count, char **paths)
     return 0;
 }
 
+/* Loads as often as there are allocations, each time with another one failing. */
+static void model_load_failing(const char *path)
+{
+    for (int k = 1, done = 0; !done; k++) {
+        hn_memory_fail_at(k);
+        hn_model *model = hn_model_load(path, &error);
+        hn_memory_fail_at(0);
+        done = model != NULL;
+        CHECK(done || error.status == HN_ERROR_MEMORY);
+        hn_model_free(model);
+        CHECK(hn_memory_live_blocks() == 0);
+    }
+}
+
 static int model_all(int count, char **paths)
 {
     for (int i = 0; i < count; i++) {
         hn_error load_error = {.message = "loaded"};
         hn_model_free(hn_model_load(paths[i], &load_error));
         printf("%d %lld %s\n", (int)load_error.status, (long long)hn_memory_live_blocks(), load_error.message);
+        if (load_error.status == HN_OK)
+            model_load_failing(paths[i]);
     }
     return 0;
+}
+
+static void graph_failing(const hn_graph *read)
+{
+    for (int k = 1, done = 0; !done; k++) {
+        hn_memory_fail_at(k);
+        char *text = hn_graph_to_json(read, &error);
+        hn_memory_fail_at(0);
+        done = text != NULL;
+        CHECK(done || error.status == HN_ERROR_MEMORY);
+        hn_memory_free(text);
+    }
 }
 
 static int graph(const char *text)
@@ -406,6 +434,8 @@ static int graph(const char *text)
     char *again = read ? hn_graph_to_json(read, &error) : NULL;
     printf("%d %s\n", again ? HN_OK : (int)error.status, again ? again : error.message);
     hn_memory_free(again);
+    if (read)
+        graph_failing(read);
     hn_graph_free(read);
     CHECK(hn_memory_live_blocks() == 0);
     return 0;
