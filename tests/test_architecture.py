@@ -75,7 +75,9 @@ def functions(text: str) -> list[tuple[str, int, str]]:
             continue
         end = next(i for i in range(start, len(lines)) if lines[i] == "}")
         first = start - 1
-        while first > 0 and lines[first - 1] and lines[first - 1][0] not in "}#" and not lines[first - 1].endswith("*/"):
+        while (
+            first > 0 and lines[first - 1] and lines[first - 1][0] not in "}#" and not lines[first - 1].endswith("*/")
+        ):
             first -= 1
         above = first - 1
         while above > 0 and lines[above].strip() and not lines[above].startswith("}"):
@@ -87,7 +89,9 @@ def functions(text: str) -> list[tuple[str, int, str]]:
 def macros(text: str) -> list[tuple[str, int, str]]:
     """The same of macros of several lines."""
     pattern = re.compile(r"^#define (?:.*\\\n)+.*$", re.MULTILINE)
-    return [(m[0].split("\\")[0].strip(), m[0].count("\n") + 1, text[: m.start()][-300:]) for m in pattern.finditer(text)]
+    return [
+        (m[0].split("\\")[0].strip(), m[0].count("\n") + 1, text[: m.start()][-300:]) for m in pattern.finditer(text)
+    ]
 
 
 @pytest.mark.parametrize("path", [*C_FILES, *PROGRAMS], ids=c_name)
@@ -204,7 +208,9 @@ def test_imports_point_down(path: Path) -> None:
         else:
             top = name.split(".")[0]
             assert top not in NEVER, f"{module} imports {top}"
-            assert top not in LAZY or module.startswith(("demo", "__main__")), f"{module} imports {top} when it is loaded"
+            assert top not in LAZY or module.startswith(("demo", "__main__")), (
+                f"{module} imports {top} when it is loaded"
+            )
 
 
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=python_name)

@@ -6,11 +6,10 @@ import re
 import subprocess
 from pathlib import Path
 
+import hypernet as hn
 import numpy as np
 import pytest
 from c_build import COMPILER, LIBRARY, ROOT, library, run, sources
-
-import hypernet as hn
 
 EXAMPLES = ROOT / "examples"
 
@@ -34,7 +33,17 @@ def prediction(program: Path, *arguments: object) -> np.ndarray:
 
 def test_plain_compile_line(tmp_path: Path) -> None:
     """All sources on one line, with no flags that matter: as the README and the examples say."""
-    run(*COMPILER, "-O0", f"-I{LIBRARY}", EXAMPLES / "specialize.c", *sources(), "-lm", "-lpthread", "-o", tmp_path / "x")
+    run(
+        *COMPILER,
+        "-O0",
+        f"-I{LIBRARY}",
+        EXAMPLES / "specialize.c",
+        *sources(),
+        "-lm",
+        "-lpthread",
+        "-o",
+        tmp_path / "x",
+    )
     assert subprocess.run([tmp_path / "x"], capture_output=True).returncode == 2
 
 

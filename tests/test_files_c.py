@@ -148,7 +148,9 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "not UTF-8": (raw(b'{"\xff":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'), "UTF-8"),
     "deep nesting": (raw(b'{"a":' + b"[" * 100_000), "too deep"),
     "duplicate tensor": (
-        raw(b'{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'),
+        raw(
+            b'{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'
+        ),
         "twice",
     ),
     "duplicate metadata": (raw(b'{"__metadata__":{"a":"1","a":"2"}}'), "twice"),
@@ -215,7 +217,7 @@ def test_graph_round_trip(files: Path) -> None:
     relu = {"op": "activation", "layer": "r", "inputs": [1], "attributes": {"activation": "relu_general", "p0": 0.2}}
     graph = GRAPH | {
         "inputs": [INPUT | {"shape": [-1, 4]}, {"name": "ids", "shape": [], "dtype": "int64"}],
-        "nodes": [DENSE | {"layer": "dé/\"q\""}, relu | {"inputs": [2]}, relu | {"inputs": [3]}],
+        "nodes": [DENSE | {"layer": 'dé/"q"'}, relu | {"inputs": [2]}, relu | {"inputs": [3]}],
         "outputs": [4, 0],
     }
     status, text = read_graph(files, json.dumps(graph))
@@ -263,7 +265,7 @@ def test_bad_graphs_are_refused(files: Path, name: str) -> None:
 
 
 # ---- models ----
-GENERATOR = {
+GENERATOR: dict[str, Any] = {
     "dtype": "float32",
     "inputs": [{"name": "c", "shape": [2], "dtype": "float32"}],
     "nodes": [{"op": "dense", "layer": "head", "inputs": [0], "attributes": {"units": 12}}],
@@ -295,7 +297,7 @@ def metadata_of(description: Any) -> dict[str, str]:
 
 
 MODEL = {"kind": "model", "graph": GRAPH}
-OTHER_SIZE = GENERATOR | {"nodes": [GENERATOR["nodes"][0] | {"attributes": {"units": 11}}]}  # type: ignore[index]
+OTHER_SIZE = GENERATOR | {"nodes": [GENERATOR["nodes"][0] | {"attributes": {"units": 11}}]}
 BAD_MODELS: dict[str, tuple[dict[str, np.ndarray], dict[str, str], str]] = {
     "no format": (MODEL_ARRAYS, {"hypernet_model": json.dumps(MODEL)}, "format"),
     "newer format": (MODEL_ARRAYS, metadata_of(MODEL) | {"hypernet_format": "2"}, "format 2"),

@@ -151,7 +151,7 @@ static hn_status permissions_copy(const hn_file_writer *writer, hn_error *error)
     if (!S_ISREG(status.st_mode))
         return hn_error_set(error, HN_ERROR_OS, "could not write '%s': %s", writer->path,
                             S_ISDIR(status.st_mode) ? strerror(EISDIR) : "it is not a regular file");
-    if (access(writer->path, W_OK) != 0 || fchmod(writer->descriptor, status.st_mode & 07777) != 0)
+    if (access(writer->path, W_OK) != 0 || fchmod(writer->descriptor, status.st_mode & 0777) != 0)
         return system_error(error, "could not write", writer->path);
     return HN_OK;
 }
