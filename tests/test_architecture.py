@@ -132,8 +132,8 @@ def test_public_header_is_cpp(compiler: str, standard: str, tmp_path: Path) -> N
         "int main() { hn_error error; hn_graph *graph = hn_graph_create(HN_FLOAT32, &error);\n"
         "hn_graph_free(graph); return graph ? 0 : 1; }\n"
     )
-    run(compiler, f"-std={standard}", "-Wall", "-Wextra", "-Werror", f"-I{LIBRARY}", source, library(), "-lm", "-lpthread",
-        "-o", tmp_path / "only")  # fmt: skip
+    flags = (f"-std={standard}", "-Wall", "-Wextra", "-Werror", f"-I{LIBRARY}")
+    run(compiler, *flags, source, library(), "-lm", "-lpthread", "-o", tmp_path / "only")
     run(tmp_path / "only")
 
 
