@@ -60,7 +60,7 @@ class Constraint:
 
 def _norms(w: Array, axis: Axis) -> Array:
     axes = tuple(axis) if isinstance(axis, list) else axis
-    return np.sqrt(np.square(w).sum(axis=axes, keepdims=True))
+    return np.asarray(np.sqrt(np.square(w).sum(axis=axes, keepdims=True)))
 
 
 class MaxNorm(Constraint):

@@ -471,7 +471,7 @@ def as_loss(identifier: Any) -> Loss:
         return found
     name = identifier if isinstance(identifier, str) else getattr(found, "__name__", None)
     built_in = _CLASS_OF.get(found)
-    return LossFunctionWrapper(found, name=name) if built_in is None else built_in(name=name)  # type: ignore[call-arg]
+    return LossFunctionWrapper(found, name=name) if built_in is None else built_in(name=name)
 
 
 def serialize(loss: Any) -> Any:

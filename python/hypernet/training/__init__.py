@@ -1,0 +1,1 @@
+"""Training: data, compiled losses and metrics, the loop."""

@@ -1,0 +1,74 @@
+"""Data as the core takes it, and what a step gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class StepResult(NamedTuple):
+    """Sums of one step: a number an output in the first three.
+
+    loss: sum of weight * loss; count: positions; weight: sum of weights; activity, penalty: what regularizers add to
+    the mean loss; outputs: the predictions.
+    """
+
+    loss: list[float]
+    count: list[float]  # type: ignore[assignment]
+    weight: list[float]
+    activity: float
+    penalty: float
+    outputs: tuple[Array, ...]
+
+
+@dataclass(slots=True)
+class Examples:
+    """Checked and converted data.
+
+    Attributes
+    ----------
+    mode : str
+        "plain", or how conditions and rows meet: "one", "rows", "tasks", "shared".
+    conditions, inputs : tuple of array
+        () for plain.
+    targets : tuple of array, or None
+    weights : tuple of array or None
+        Sample weights, one an output.
+    count : int
+        What batch_size, shuffle and splits count: rows; tasks in modes "tasks" and "shared".
+    """
+
+    mode: str
+    conditions: tuple[Array, ...]
+    inputs: tuple[Array, ...]
+    targets: tuple[Any, ...] | None
+    weights: tuple[Array | None, ...]
+    count: int
+
+    @property
+    def leading(self) -> int:
+        """How many axes of the outputs come before a sample's own."""
+        return 2 if self.mode in ("tasks", "shared") else 1
+
+    @property
+    def rows(self) -> int:
+        """Rows altogether."""
+        return self.count * self.inputs[0].shape[1] if self.leading == 2 else self.count
+
+    def take(self, index: Any) -> Examples:
+        """A part, by slice (views) or by an array of numbers (one gather); one condition or shared rows stay whole."""
+        count = len(range(*index.indices(self.count))) if isinstance(index, slice) else len(index)
+        targets = self.targets if self.targets is None else _pick(self.targets, index)
+        conditions = self.conditions if self.mode == "one" else _pick(self.conditions, index)
+        inputs = self.inputs if self.mode == "shared" else _pick(self.inputs, index)
+        return Examples(self.mode, conditions, inputs, targets, _pick(self.weights, index), count)
+
+
+def _pick(arrays: tuple[Any, ...], index: Any) -> tuple[Any, ...]:
+    if isinstance(index, slice):
+        return tuple([None if array is None else array[index] for array in arrays])
+    return tuple([None if array is None else array.take(index, axis=0) for array in arrays])

@@ -1,0 +1,221 @@
+"""What `compile` leaves behind: optimizer, losses, metrics, and the means over batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _nest, losses, metrics, optimizers
+from ..callbacks.base import History
+from ..metrics import Mean
+from .compiled import CompiledLosses, CompiledMetrics, check_losses, check_metrics
+from .examples import Examples
+from .steps import Batch
+from .weighting import apply_class_weight
+
+Logs = dict[str, float]
+
+
+class Compiled:
+    """The part of a Trainer that knows losses and metrics."""
+
+    def __init__(self) -> None:
+        self.compiled = False
+        self.optimizer: Any = None
+        self.loss: Any = None
+        self.history: History | None = None
+        self.stop_training = False
+        self.stop_evaluating = False
+        self.stop_predicting = False
+        self._compile_arguments: dict[str, Any] | None = None
+        self._losses: CompiledLosses | None = None
+        self._compiled_metrics: CompiledMetrics | None = None
+        self._loss_mean = Mean(name="loss")
+        self._output_means: list[Mean] = []
+
+    # ---- compile ----
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
+        """Say how to train.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer
+        loss : str, Loss or function; or a list or dict with one an output
+            A function `(y_true, y_pred) -> (per_row, dper_row/dy_pred)` gives its own gradient.
+        loss_weights : list or dict of float, optional
+            Factors of the outputs' losses in the whole loss.
+        metrics, weighted_metrics : list, or list or dict of lists, optional
+            Names, Metric objects, functions (y_true, y_pred); the second ones are weighted by sample weights.
+        run_eagerly, jit_compile, auto_scale_loss
+            Without effect: there is one way to run.
+        steps_per_execution : int
+            1.
+
+        Raises
+        ------
+        ValueError
+            A name that is none, a reduction that leaves no number.
+        NotImplementedError
+            `steps_per_execution` other than 1.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> model = hn.target_network(3, 2)
+        >>> model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        """
+        if steps_per_execution != 1:
+            raise NotImplementedError(f"compile: `steps_per_execution={steps_per_execution}` is not built.")
+        check_losses(loss)
+        check_metrics(metrics, "metrics")
+        check_metrics(weighted_metrics, "weighted_metrics")
+        self.optimizer = optimizers.get(optimizer)
+        self.loss = loss
+        self._compile_arguments = {
+            "optimizer": self.optimizer,
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        self._losses = self._compiled_metrics = None
+        self._output_means = []
+        self._loss_mean.reset_state()
+        self.stop_training = False
+        self.compiled = True
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """The arguments of `compile` as JSON values; None before it."""
+        arguments = self._compile_arguments
+        if arguments is None:
+            return None
+        return {
+            "optimizer": optimizers.serialize(arguments["optimizer"]),
+            "loss": _nest.transform(losses.serialize, arguments["loss"]),
+            "loss_weights": arguments["loss_weights"],
+            "metrics": _nest.transform(metrics.serialize, arguments["metrics"]),
+            "weighted_metrics": _nest.transform(metrics.serialize, arguments["weighted_metrics"]),
+        }
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as `get_compile_config` described it."""
+        self.compile(
+            optimizer=None if config["optimizer"] is None else optimizers.deserialize(config["optimizer"]),
+            loss=_revive(losses, config["loss"]),
+            loss_weights=config["loss_weights"],
+            metrics=_revive(metrics, config["metrics"]),
+            weighted_metrics=_revive(metrics, config["weighted_metrics"]),
+        )
+
+    def _require_compiled(self, method: str) -> None:
+        if not self.compiled:
+            raise ValueError(f"You must call `compile()` before using the model. Received: a call of `{method}()`.")
+
+    def _ready(self) -> CompiledLosses:
+        """Losses and metrics, matched with the outputs; made when the model is built."""
+        if self._losses is None:
+            arguments: Any = self._compile_arguments
+            if arguments["loss"] is None:
+                raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
+            me: Any = self
+            names = me.output_names
+            compiled = CompiledLosses(arguments["loss"], arguments["loss_weights"], names)
+            self._compiled_metrics = CompiledMetrics(arguments["metrics"], arguments["weighted_metrics"], names)
+            active = compiled.active
+            if len(active) > 1:
+                self._output_means = [Mean(name=f"{names[index]}_loss") for index in active]
+            self._losses = compiled
+        return self._losses
+
+    # ---- metrics ----
+    @property
+    def metrics(self) -> list[Any]:
+        """The running mean of the loss, the compiled metrics, the outputs' losses."""
+        if not self.compiled:
+            return []
+        compiled = [self._compiled_metrics] if self._compiled_metrics and not self._compiled_metrics.is_empty else []
+        return [self._loss_mean, *compiled, *self._output_means]
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Their names."""
+        return [metric.name for metric in self.metrics]
+
+    def reset_metrics(self) -> None:
+        """Begin all means anew."""
+        self._loss_mean.reset_state()
+        for mean in self._output_means:
+            mean.reset_state()
+        if self._compiled_metrics is not None:
+            self._compiled_metrics.reset()
+
+    def _metric_direction(self, name: str) -> str | None:
+        """What is better for this name in the logs: "up" or "down"; None if nobody knows."""
+        if name == "loss" or any(mean.name == name for mean in self._output_means):
+            return "down"
+        return None if self._compiled_metrics is None else self._compiled_metrics.direction(name)
+
+    def _batch_logs(self) -> Logs:
+        """All means so far, by name in alphabetical order."""
+        logs = {mean.name: mean.result() for mean in (self._loss_mean, *self._output_means)}
+        if self._compiled_metrics is not None:
+            logs.update(self._compiled_metrics.result())
+        return dict(sorted(logs.items()))
+
+    def _record(self, batch: Batch, examples: Examples) -> None:
+        """Take a batch into the means, weighted by its rows."""
+        rows = examples.rows
+        self._loss_mean.total += batch.total * rows
+        self._loss_mean.count += rows
+        if self._output_means:
+            assert self._losses is not None
+            for mean, index in zip(self._output_means, self._losses.active, strict=True):
+                mean.total += batch.values[index] * rows
+                mean.count += rows
+        if self._compiled_metrics is not None and not self._compiled_metrics.is_empty:
+            self._compiled_metrics.update(examples, batch.outputs)
+
+    def _in_order(self, logs: Logs) -> Any:
+        """Logs as Keras lists them: the loss, the metrics, the rest; one number alone is no list."""
+        names: list[str] = []
+        for metric in self.metrics:
+            names += [m.name for m in metric.metrics] if isinstance(metric, CompiledMetrics) else [metric.name]
+        known = list(dict.fromkeys(name for name in names if name in logs))
+        results = [logs[name] for name in [*known, *sorted(set(logs) - set(known))]]
+        return results[0] if len(results) == 1 else results
+
+    # ---- data ----
+    def _examples(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> Examples:
+        """Checked examples with targets in the form that their losses take."""
+        if class_weight is not None and sample_weight is not None:
+            raise ValueError(
+                "Arguments `sample_weight` and `class_weight` cannot be specified at the same time. You cannot "
+                f"`class_weight` and `sample_weight` at the same time. Received: class_weight={class_weight}"
+            )
+        me: Any = self
+        examples: Examples = me._make_examples(x, y, sample_weight)
+        compiled = self._ready()
+        shapes = [tensor.shape[1:] for tensor in me.outputs]
+        prepared = compiled.prepare(examples, shapes, me.dtype)
+        return prepared if class_weight is None else apply_class_weight(prepared, class_weight, me.dtype)
+
+
+def _revive(module: Any, structure: Any) -> Any:
+    """Names stay names, configurations become objects, in lists and dicts by output."""
+    if isinstance(structure, dict):
+        if "class_name" in structure:
+            return module.deserialize(structure)
+        return {key: _revive(module, value) for key, value in structure.items()}
+    if isinstance(structure, (list, tuple)):
+        return [_revive(module, item) for item in structure]
+    return structure

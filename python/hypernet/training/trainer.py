@@ -1,0 +1,445 @@
+"""Trainer: fit, evaluate, predict, for everything that can run a batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _nest
+from ..callbacks.base import CallbackList, History
+from ..callbacks.progress import has_display
+from .data import (
+    ArraySource,
+    Source,
+    checked_batch_size,
+    checked_steps,
+    is_stream,
+    open_stream,
+    reject_besides_stream,
+    split,
+    unpack_batch,
+)
+from .examples import Examples
+from .state import Compiled, Logs
+from .steps import Stepper
+
+Array = NDArray[Any]
+
+
+class Trainer(Compiled):
+    """The training side of Model and HyperModel, with Keras's methods."""
+
+    # ---- data ----
+    def _source(
+        self,
+        data: Examples | Any,
+        batch_size: Any,
+        shuffle: Any,
+        steps: int | None,
+        class_weight: Any = None,
+    ) -> Source:
+        if isinstance(data, Examples):
+            return ArraySource(data, batch_size, shuffle, steps)
+        if class_weight is not None and not hasattr(data, "__getitem__"):
+            raise ValueError(
+                "Argument `class_weight` is not supported for Python generator inputs. "
+                f"Received: class_weight={class_weight}"
+            )
+        return open_stream(data, lambda x, y, weight: self._examples(x, y, weight, class_weight), shuffle, steps)
+
+    def _data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> Examples | Any:
+        """Examples of arrays; a stream of batches as it is."""
+        if is_stream(x):
+            reject_besides_stream(x, y, sample_weight)
+            return x
+        return self._examples(x, y, sample_weight, class_weight)
+
+    # ---- fit ----
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | list[int] = 1,
+    ) -> History:
+        """Train.
+
+        Parameters
+        ----------
+        x : array, or nested arrays; or a PyDataset, generator or iterable of batches
+            For a HyperModel [cond, x]; one condition for all stays whole, and with N tasks it is tasks that
+            batch_size, shuffle and validation_split count.
+        y : array, or nested arrays
+            Targets.
+        batch_size : int, optional
+            32 by default.
+        epochs, initial_epoch : int
+            Training ends before epoch number `epochs`.
+        verbose : "auto", 0, 1, 2
+            0: silent; "auto", 1: a bar on a terminal or in a notebook, else one line an epoch; 2: one line an epoch.
+        callbacks : list of Callback, optional
+        validation_split : float
+            The last fraction of the data is kept for validation.
+        validation_data : (x, y) or (x, y, sample_weight), or a dataset, optional
+            May meet in another mode than the training data.
+        shuffle : bool
+            Draw a new order of the rows (or tasks) each epoch.
+        class_weight : dict, optional
+            Factors by label.
+        sample_weight : array, optional
+            (N,) a row or task, or (N, M) a row of each task.
+        steps_per_epoch, validation_steps : int, optional
+            How many batches to take.
+        validation_batch_size : int, optional
+        validation_freq : int or list of int
+            After every so many epochs, or after these (counted from 1).
+
+        Returns
+        -------
+        History
+            `.history` by name, `.epoch`.
+
+        Raises
+        ------
+        ValueError
+            Not compiled; wrong shapes, empty data, labels that are nan or out of range: before the first step.
+
+        Examples
+        --------
+        >>> import hypernet as hn, numpy as np
+        >>> model = hn.Sequential([hn.Input((1,)), hn.layers.Dense(1)])
+        >>> model.compile(optimizer=hn.optimizers.SGD(0.1), loss="mse")
+        >>> x = np.linspace(-1, 1, 64)[:, None]
+        >>> history = model.fit(x, 2 * x, epochs=50, verbose=0)
+        >>> history.history["loss"][-1] < 1e-3
+        True
+        """
+        self._require_compiled("fit")
+        if self.optimizer is None:
+            raise ValueError("fit needs an optimizer: pass one to `compile()`.")
+        steps = checked_steps(steps_per_epoch, "steps_per_epoch")
+        checked_batch_size(batch_size)
+        data = self._data(x, y, sample_weight, class_weight)
+        validation: Any = None
+        if validation_data is not None:
+            validation = self._data(*unpack_batch(validation_data))
+        elif validation_split:
+            if not isinstance(data, Examples):
+                raise ValueError(
+                    "Argument `validation_split` is only supported for tensors or NumPy arrays. Found incompatible type "
+                    f"in the input: {type(x)}"
+                )
+            data, validation = split(data, validation_split)
+        source = self._source(data, batch_size, shuffle, steps, class_weight)
+        tester = None
+        if validation is not None:
+            of_validation = checked_steps(validation_steps, "validation_steps")
+            tester = self._source(validation, validation_batch_size or batch_size, False, of_validation)
+        if not isinstance(callbacks, CallbackList):
+            callbacks = CallbackList(
+                callbacks,
+                add_history=True,
+                add_progbar=verbose != 0,
+                model=self,
+                verbose=verbose,
+                epochs=epochs,
+                steps=source.steps,
+            )
+        self.stop_training = False
+        try:
+            self._run_epochs(source, tester, callbacks, range(initial_epoch, epochs), validation_freq)
+        finally:
+            callbacks.close()
+        assert self.history is not None
+        return self.history
+
+    def _run_epochs(
+        self, source: Source, tester: Source | None, callbacks: CallbackList, epochs: range, validation_freq: Any
+    ) -> None:
+        logs: Logs = {}
+        stepper: Stepper | None = None
+        callbacks.on_train_begin()
+        for epoch in epochs:
+            self.reset_metrics()
+            callbacks.on_epoch_begin(epoch)
+            stepper, steps = self._train_epoch(source, callbacks, stepper)
+            if steps == 0:
+                break
+            logs = self._batch_logs()
+            if tester is not None and _is_due(epoch, validation_freq):
+                found = self._evaluate(tester, callbacks, stepper)
+                logs.update({f"val_{name}": value for name, value in found.items()})
+            callbacks.on_epoch_end(epoch, logs)
+            if self.stop_training:
+                break
+        callbacks.on_train_end(logs)
+
+    def _train_epoch(
+        self, source: Source, callbacks: CallbackList, stepper: Stepper | None
+    ) -> tuple[Stepper | None, int]:
+        wants_logs = callbacks.wants_logs("train_batch_end")
+        steps = 0
+        if stepper is not None:
+            stepper.refresh()
+        for step, examples in enumerate(source.epoch()):
+            if stepper is None:  # the first batch has built the model
+                stepper = Stepper(self, self._ready(), self.optimizer)
+            callbacks.on_train_batch_begin(step)
+            self._record(stepper.train(examples), examples)
+            steps = step + 1
+            callbacks.on_train_batch_end(step, self._batch_logs() if wants_logs else None)
+            if self.stop_training:
+                break
+        return stepper, steps
+
+    # ---- evaluate ----
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Loss and metrics on data.
+
+        Parameters
+        ----------
+        x, y, batch_size, verbose, sample_weight, callbacks
+            See `fit`.
+        steps : int, optional
+            How many batches to take.
+        return_dict : bool
+            A dict by name instead of a list.
+
+        Returns
+        -------
+        float, list of float, or dict
+            The loss; with metrics a list that begins with it.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> model = hn.Sequential([hn.Input((1,)), hn.layers.Dense(1, kernel_initializer="zeros")])
+        >>> model.compile(loss="mse")
+        >>> model.evaluate(hn.ones((4, 1)), hn.ones((4, 1)), verbose=0)
+        1.0
+        """
+        self._require_compiled("evaluate")
+        source = self._source(self._data(x, y, sample_weight), batch_size, False, checked_steps(steps, "steps"))
+        if not isinstance(callbacks, CallbackList):
+            callbacks = CallbackList(
+                callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1, steps=source.steps
+            )
+        try:
+            logs = self._evaluate(source, callbacks, None)
+        finally:
+            callbacks.close()
+        return logs if return_dict else self._in_order(logs)
+
+    def _evaluate(self, source: Source, callbacks: CallbackList, stepper: Stepper | None) -> Logs:
+        self.stop_evaluating = False
+        callbacks.on_test_begin()
+        self.reset_metrics()
+        wants_logs = callbacks.wants_logs("test_batch_end")
+        for step, examples in enumerate(source.epoch()):
+            if stepper is None:
+                stepper = Stepper(self, self._ready(), None)
+            callbacks.on_test_batch_begin(step)
+            self._record(stepper.test(examples), examples)
+            callbacks.on_test_batch_end(step, self._batch_logs() if wants_logs else None)
+            if self.stop_evaluating:
+                break
+        if self._loss_mean.count == 0:
+            raise ValueError("There is nothing to evaluate: the data gave no batch.")
+        logs = self._batch_logs()
+        callbacks.on_test_end(logs)
+        return logs
+
+    # ---- predict ----
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+        out: Any = None,
+    ) -> Any:
+        """Outputs for data.
+
+        Parameters
+        ----------
+        x : array, or nested arrays; or a dataset of batches
+        batch_size : int, optional
+            By default all rows go into one call, which divides them itself; results do not depend on it.
+        verbose : "auto", 0, 1, 2
+            "auto", 1: a bar on a terminal, if there are several batches.
+        steps : int, optional
+            How many batches to take.
+        callbacks : list of Callback, optional
+        out : array, or nested arrays, optional
+            Where to write; contiguous, of the model's dtype.
+
+        Returns
+        -------
+        array, or nested arrays
+            New, C-contiguous, of the model's dtype (or `out`).
+
+        Raises
+        ------
+        ValueError
+            Wrong shapes, empty data.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> hn.target_network(3, 2).predict(hn.ones((4, 3))).shape
+        (4, 2)
+        """
+        me: Any = self
+        if is_stream(x):
+            if out is not None:
+                raise ValueError("`out` needs arrays as `x`: the size of what a dataset gives is not known beforehand.")
+            source = open_stream(x, lambda x, y, weight: me._make_examples(x), False, checked_steps(steps, "steps"))
+        else:
+            examples: Examples = me._make_examples(x)
+            if batch_size is None and steps is None and not callbacks:
+                return me._pack_outputs(me._run_predict(examples, _flat_out(out), False, 0, 0))
+            source = ArraySource(examples, batch_size, False, checked_steps(steps, "steps"))
+        if not isinstance(callbacks, CallbackList):
+            shows = verbose != 0 and (verbose == 2 or has_display()) and source.steps != 1
+            callbacks = CallbackList(
+                callbacks, add_progbar=shows, model=self, verbose=verbose, epochs=1, steps=source.steps
+            )
+        try:
+            return self._predict_batches(source, callbacks, _flat_out(out))
+        finally:
+            callbacks.close()
+
+    def _predict_batches(self, source: Source, callbacks: CallbackList, out: tuple[Array, ...] | None) -> Any:
+        me: Any = self
+        self.stop_predicting = False
+        callbacks.on_predict_begin()
+        parts: list[tuple[Array, ...]] = []
+        start = 0
+        for step, examples in enumerate(source.epoch()):
+            callbacks.on_predict_batch_begin(step)
+            stop = start + examples.count
+            target = None if out is None else tuple(array[start:stop] for array in out)
+            parts.append(me._run_predict(examples, target, False, 0, 0))
+            start = stop
+            callbacks.on_predict_batch_end(step, {"outputs": me._pack_outputs(parts[-1])})
+            if self.stop_predicting:
+                break
+        callbacks.on_predict_end()
+        if not parts:
+            raise ValueError("There is nothing to predict: the data gave no batch.")
+        if out is not None:
+            return me._pack_outputs(out)
+        joined = parts[0] if len(parts) == 1 else tuple(np.concatenate(group) for group in zip(*parts, strict=True))
+        return me._pack_outputs(joined)
+
+    # ---- single batches ----
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One update with all of the data; loss and metrics of it.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> model = hn.Sequential([hn.Input((1,)), hn.layers.Dense(1, kernel_initializer="zeros")])
+        >>> model.compile(loss="mse")
+        >>> model.train_on_batch(hn.ones((4, 1)), hn.ones((4, 1)))
+        1.0
+        """
+        self._require_compiled("train_on_batch")
+        if self.optimizer is None:
+            raise ValueError("train_on_batch needs an optimizer: pass one to `compile()`.")
+        examples = self._examples(x, y, sample_weight, class_weight)
+        self.reset_metrics()
+        self._record(Stepper(self, self._ready(), self.optimizer).train(examples), examples)
+        logs = self._batch_logs()
+        return logs if return_dict else self._in_order(logs)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """Loss and metrics of one batch; nothing is updated."""
+        self._require_compiled("test_on_batch")
+        examples = self._examples(x, y, sample_weight)
+        self.reset_metrics()
+        self._record(Stepper(self, self._ready(), None).test(examples), examples)
+        logs = self._batch_logs()
+        return logs if return_dict else self._in_order(logs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Outputs for one batch."""
+        me: Any = self
+        return me._pack_outputs(me._run_predict(me._make_examples(x), None, False, 0, 0))
+
+    def loss_and_grad(self, x: Any, y: Any, sample_weight: Any = None, training: bool = True) -> tuple[float, Array]:
+        """The loss of a batch, penalties included, and its gradient: the step of `fit` without the update.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            See `fit`.
+        training : bool
+            Whether dropout acts.
+
+        Returns
+        -------
+        value : float
+        grad : array (P,)
+            In the order of `params`.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> model = hn.Sequential([hn.Input((1,)), hn.layers.Dense(1, kernel_initializer="zeros")])
+        >>> model.compile(loss="mse")
+        >>> value, grad = model.loss_and_grad(hn.ones((4, 1)), hn.ones((4, 1)))
+        >>> value, grad.tolist()
+        (1.0, [-2.0, -2.0])
+        """
+        self._require_compiled("loss_and_grad")
+        examples = self._examples(x, y, sample_weight)
+        batch, gradient = Stepper(self, self._ready(), None).gradient(examples, training)
+        return batch.total, gradient
+
+
+def _is_due(epoch: int, validation_freq: Any) -> bool:
+    if isinstance(validation_freq, int):
+        return (epoch + 1) % validation_freq == 0
+    if isinstance(validation_freq, (list, tuple)):
+        return epoch + 1 in validation_freq
+    raise ValueError(
+        f"Expected `validation_freq` to be a list or int. Received: validation_freq={validation_freq} of the type "
+        f"{type(validation_freq)}."
+    )
+
+
+def _flat_out(out: Any) -> tuple[Array, ...] | None:
+    return None if out is None else tuple(_nest.flatten(out))
