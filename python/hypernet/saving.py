@@ -88,7 +88,7 @@ def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool = T
     optimizer = model.optimizer
     if optimizer is not None:
         for name, value in optimizer.state().items():
-            tensors[f"optimizer/{name}"] = np.ascontiguousarray(value)
+            tensors[f"optimizer/{name}"] = np.asarray(value, order="C")
     _write(path, tensors, model, with_compile=True)
 
 
