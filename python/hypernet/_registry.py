@@ -168,14 +168,14 @@ class Family:
     ) -> None:
         self._what = what
         self._fold_case = fold_case
-        self._names: dict[str, Any] = {}
-        self._built_in: set[int] = set()
-        for member in members:
-            self._built_in.add(id(member))
-            self._names[member.__name__] = member
-        classes = [member for member in self._names.values() if isinstance(member, type)]
-        for member in classes:
-            self._names.setdefault(snake_case(member.__name__), member)
+        members = list(members)
+        classes = [member for member in members if isinstance(member, type)]
+        self._functions = {member.__name__: member for member in members if not isinstance(member, type)}
+        self._built_in = {id(member) for member in members}
+        # A name in small letters stands for the function, unless an alias says that it is the class.
+        self._names: dict[str, Any] = {snake_case(cls.__name__): cls for cls in classes}
+        self._names.update({cls.__name__: cls for cls in classes})
+        self._names.update(self._functions)
         self._names.update(aliases or {})
         if fold_case:
             self._names.update({name.lower(): member for name, member in self._names.items()})
@@ -251,6 +251,8 @@ class Family:
             if not isinstance(candidate, str):
                 continue
             found = (custom_objects or {}).get(candidate)
+            if found is None and name == "function":
+                found = custom_object(candidate) or self._functions.get(candidate)
             found = self.find(candidate) if found is None else found
             if found is None:
                 continue

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._convert import as_float
+from .._names import snake_case
 from .._registry import Family
 from ..losses import (
     binary_crossentropy,
@@ -201,10 +202,11 @@ _functions = [
     sparse_top_k_categorical_accuracy, mean_squared_error, mean_absolute_error, binary_crossentropy,
     categorical_crossentropy, sparse_categorical_crossentropy,
 ]  # fmt: skip
-_aliases = {
+_aliases: dict[str, type[Metric]] = {
     "mse": MeanSquaredError, "MSE": MeanSquaredError, "mae": MeanAbsoluteError, "MAE": MeanAbsoluteError,
     "bce": BinaryCrossentropy, "BCE": BinaryCrossentropy, "rmse": RootMeanSquaredError, "RMSE": RootMeanSquaredError,
 }  # fmt: skip
+_aliases.update({snake_case(cls.__name__): cls for cls in _classes})
 _family = Family("metric", [*_classes, *_functions], _aliases)
 
 
