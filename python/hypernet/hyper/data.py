@@ -25,8 +25,9 @@ class HyperData:
     _generator: Model
     _target: Model
 
-    def _bound(self) -> _core.Hyper:
-        raise NotImplementedError
+    if TYPE_CHECKING:  # what HyperModel has
+
+        def _bound(self) -> _core.Hyper: ...
 
     def _structures(self) -> tuple[Any, Any]:
         return (

@@ -18,25 +18,21 @@ from ..layers.base import Layer
 from ..training.trainer import Trainer
 from .data import (
     Leaf,
-    check_cardinality,
-    convert_input,
-    convert_sample_weight,
-    convert_targets,
-    leading_shapes,
     match_structure,
     pack_outputs,
 )
+from .feeding import ModelData
 from .lowering import Lowering, lower
 from .parameters import ParameterVector
 from .topology import Topology
 
 if TYPE_CHECKING:
-    from ..training.examples import Examples, StepResult
+    pass
 
 Array = NDArray[Any]
 
 
-class Model(ParameterVector, Trainer, Layer):
+class Model(ModelData, ParameterVector, Trainer, Layer):
     """A network of layers, made from symbolic inputs and outputs.
 
     Parameters
@@ -163,17 +159,6 @@ class Model(ParameterVector, Trainer, Layer):
         """Shape of `output`, the batch first."""
         topology = self._known("output shape")
         return pack_outputs(topology.output_structure, [tensor.shape for tensor in topology.outputs])
-
-    @property
-    def input_names(self) -> list[str]:
-        """Names of the input layers."""
-        self._known("inputs")
-        return [leaf.name for leaf in self._leaves]
-
-    @property
-    def output_names(self) -> list[str]:
-        """Names of the layers that give the outputs."""
-        return [tensor.history[0].layer.name for tensor in self._known("outputs").outputs]
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """A layer by its name or its position.
@@ -343,104 +328,7 @@ class Model(ParameterVector, Trainer, Layer):
         results = topology.infer(shapes, [tensor.dtype for tensor in topology.inputs])
         return self._pack_outputs([shape for shape, _ in results])
 
-    # ---- data ----
-    def _standardize_inputs(self, x: Any) -> tuple[Array, ...]:
-        leaves = self._leaves
-        if type(x) is np.ndarray and len(leaves) == 1 and x.dtype == leaves[0].dtype and x.shape[1:] == leaves[0].shape:
-            return (x,)  # nothing to do, which is worth finding out fast
-        values = match_structure(self._known("inputs").input_structure, self.input_names, x, self.name)
-        arrays = [
-            convert_input(value, leaf, index, self.name)
-            for index, (value, leaf) in enumerate(zip(values, leaves, strict=True))
-        ]
-        if len(arrays) > 1:
-            check_cardinality(x=[array.shape[0] for array in arrays])
-        return tuple(arrays)
-
-    def _make_examples(self, x: Any, y: Any = None, sample_weight: Any = None) -> Examples:
-        """Checked and converted examples; targets keep their trailing axes, which only their losses know."""
-        from ..training.examples import Examples
-
-        inputs = self._standardize_inputs(x)
-        self._bound()
-        structure = self._known("outputs").output_structure
-        targets = convert_targets(y, structure, self.output_names, self.dtype)
-        weights = convert_sample_weight(sample_weight, structure, self.output_names, self.dtype)
-        count = inputs[0].shape[0]
-        if count == 0:
-            raise ValueError(f"The data for model '{self.name}' is empty: shapes {[array.shape for array in inputs]}.")
-        for what, arrays in (("y", targets or ()), ("sample_weight", weights)):
-            for shape in leading_shapes(arrays, 1):
-                check_cardinality(**{"x": [count], what: [shape[0] if shape else 0]})
-        return Examples("plain", (), inputs, targets, weights, count)
-
-    # ---- what the trainer runs ----
-    def _run_predict(
-        self, examples: Examples, out: tuple[Array, ...] | None, training: bool, seed: int, call: int
-    ) -> tuple[Array, ...]:
-        return self._bound().predict(examples.inputs, out, training, seed, call)
-
-    def _run_step(
-        self,
-        examples: Examples,
-        losses: tuple[_core.LossSpec, ...],
-        kind: Any,
-        training: bool,
-        seed: int,
-        call: int,
-        normalizer: float,
-        gradient: Array | None,
-    ) -> StepResult:
-        from ..training.examples import StepResult
-
-        assert examples.targets is not None
-        loss, count, weight, activity, outputs = self._bound().step(
-            examples.inputs, examples.targets, examples.weights, losses, kind, training, seed, call, normalizer, gradient
-        )
-        return StepResult(loss, count, weight, activity, 0.0, outputs)
-
-    def _run_train_step(
-        self,
-        examples: Examples,
-        losses: tuple[_core.LossSpec, ...],
-        seed: int,
-        call: int,
-        normalizer: float,
-        optimizer: _core.Optimizer,
-        learning_rate: float,
-    ) -> StepResult:
-        from ..training.examples import StepResult
-
-        assert examples.targets is not None
-        loss, count, weight, activity, outputs = self._bound().train_step(
-            examples.inputs,
-            examples.targets,
-            examples.weights,
-            losses,
-            seed,
-            call,
-            normalizer,
-            optimizer,
-            learning_rate,
-        )
-        return StepResult(loss, count, weight, activity, 0.0, outputs)
-
-    def _run_gradients(
-        self,
-        examples: Examples,
-        output_gradients: tuple[Array, ...],
-        want_conditions: bool,
-        want_inputs: bool,
-        want_params: bool,
-        training: bool,
-        seed: int,
-        call: int,
-    ) -> tuple[None, tuple[Array | None, ...] | None, Array | None]:
-        inputs, params = self._bound().gradients(
-            examples.inputs, output_gradients, want_inputs, want_params, training, seed, call
-        )
-        return None, inputs, params
-
+    # ---- gradients ----
     def vjp(self, x: Any, training: bool = False, seed: int | None = None) -> tuple[Any, Pullback[Gradients]]:
         """Outputs, and a function from their gradients to those of inputs and parameters.
 

@@ -1,0 +1,158 @@
+"""How a Model takes data, and what its trainer runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from .data import (
+    Leaf,
+    check_cardinality,
+    convert_input,
+    convert_sample_weight,
+    convert_targets,
+    leading_shapes,
+    match_structure,
+)
+from .topology import Topology
+
+if TYPE_CHECKING:
+    from ..training.examples import Examples, StepResult
+
+Array = NDArray[Any]
+
+
+class ModelData:
+    """The part of a Model that meets arrays."""
+
+    name: str
+    _leaves: tuple[Leaf, ...]
+
+    if TYPE_CHECKING:  # what Model has
+
+        @property
+        def dtype(self) -> str: ...
+        def _known(self, what: str) -> Topology: ...
+        def _bound(self) -> _core.Network: ...
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the input layers."""
+        self._known("inputs")
+        return [leaf.name for leaf in self._leaves]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the layers that give the outputs."""
+        return [tensor.history[0].layer.name for tensor in self._known("outputs").outputs]
+
+    def _standardize_inputs(self, x: Any) -> tuple[Array, ...]:
+        leaves = self._leaves
+        if type(x) is np.ndarray and len(leaves) == 1:
+            _, shape, dtype = leaves[0]
+            if x.dtype == dtype and x.shape[1:] == shape:
+                return (x,)  # nothing to do, which is worth finding out fast
+        values = match_structure(self._known("inputs").input_structure, self.input_names, x, self.name)
+        arrays = [
+            convert_input(value, leaf, index, self.name)
+            for index, (value, leaf) in enumerate(zip(values, leaves, strict=True))
+        ]
+        if len(arrays) > 1:
+            check_cardinality(x=[array.shape[0] for array in arrays])
+        return tuple(arrays)
+
+    def _make_examples(self, x: Any, y: Any = None, sample_weight: Any = None) -> Examples:
+        """Checked and converted examples; targets keep their trailing axes, which only their losses know."""
+        from ..training.examples import Examples
+
+        inputs = self._standardize_inputs(x)
+        self._bound()
+        structure = self._known("outputs").output_structure
+        targets = convert_targets(y, structure, self.output_names, self.dtype)
+        weights = convert_sample_weight(sample_weight, structure, self.output_names, self.dtype)
+        count = inputs[0].shape[0]
+        if count == 0:
+            raise ValueError(f"The data for model '{self.name}' is empty: shapes {[array.shape for array in inputs]}.")
+        for what, arrays in (("y", targets or ()), ("sample_weight", weights)):
+            for shape in leading_shapes(arrays, 1):
+                check_cardinality(**{"x": [count], what: [shape[0] if shape else 0]})
+        return Examples("plain", (), inputs, targets, weights, count)
+
+    # ---- what the trainer runs ----
+    def _run_predict(
+        self, examples: Examples, out: tuple[Array, ...] | None, training: bool, seed: int, call: int
+    ) -> tuple[Array, ...]:
+        return self._bound().predict(examples.inputs, out, training, seed, call)
+
+    def _run_step(
+        self,
+        examples: Examples,
+        losses: tuple[_core.LossSpec, ...],
+        kind: Any,
+        training: bool,
+        seed: int,
+        call: int,
+        normalizer: float,
+        gradient: Array | None,
+    ) -> StepResult:
+        from ..training.examples import StepResult
+
+        assert examples.targets is not None
+        loss, count, weight, activity, outputs = self._bound().step(
+            examples.inputs,
+            examples.targets,
+            examples.weights,
+            losses,
+            kind,
+            training,
+            seed,
+            call,
+            normalizer,
+            gradient,
+        )
+        return StepResult(loss, count, weight, activity, 0.0, outputs)
+
+    def _run_train_step(
+        self,
+        examples: Examples,
+        losses: tuple[_core.LossSpec, ...],
+        seed: int,
+        call: int,
+        normalizer: float,
+        optimizer: _core.Optimizer,
+        learning_rate: float,
+    ) -> StepResult:
+        from ..training.examples import StepResult
+
+        assert examples.targets is not None
+        loss, count, weight, activity, outputs = self._bound().train_step(
+            examples.inputs,
+            examples.targets,
+            examples.weights,
+            losses,
+            seed,
+            call,
+            normalizer,
+            optimizer,
+            learning_rate,
+        )
+        return StepResult(loss, count, weight, activity, 0.0, outputs)
+
+    def _run_gradients(
+        self,
+        examples: Examples,
+        output_gradients: tuple[Array, ...],
+        want_conditions: bool,
+        want_inputs: bool,
+        want_params: bool,
+        training: bool,
+        seed: int,
+        call: int,
+    ) -> tuple[None, tuple[Array | None, ...] | None, Array | None]:
+        inputs, params = self._bound().gradients(
+            examples.inputs, output_gradients, want_inputs, want_params, training, seed, call
+        )
+        return None, inputs, params
