@@ -318,7 +318,8 @@ def test_sequential_is_built_by_its_first_data():
     other = hn.Sequential([layers.Dense(4)])
     other.build((None, 3))
     assert other.count_params() == 16
-    assert hn.Sequential([layers.Dense(4, input_shape=(3,))]).built
+    with pytest.warns(UserWarning, match="Do not pass an `input_shape`"):
+        assert hn.Sequential([layers.Dense(4, input_shape=(3,))]).built
 
 
 def test_sequential_add_and_pop():
