@@ -322,7 +322,8 @@ class Trainer(Compiled):
         else:
             examples: Examples = me._make_examples(x)
             if batch_size is None and steps is None and not callbacks:
-                return me._pack_outputs(me._run_predict(examples, _flat_out(out), False, 0, 0))
+                found = me._run_predict(examples, _flat_out(out), False, 0, 0)
+                return me._pack_outputs(found) if out is None else out
             source = ArraySource(examples, batch_size, False, checked_steps(steps, "steps"))
         if not isinstance(callbacks, CallbackList):
             shows = verbose != 0 and (verbose == 2 or has_display()) and source.steps != 1
@@ -330,11 +331,14 @@ class Trainer(Compiled):
                 callbacks, add_progbar=shows, model=self, verbose=verbose, epochs=1, steps=source.steps
             )
         try:
-            return self._predict_batches(source, callbacks, _flat_out(out))
+            found = self._predict_batches(source, callbacks, _flat_out(out))
+            return me._pack_outputs(found) if out is None else out
         finally:
             callbacks.close()
 
-    def _predict_batches(self, source: Source, callbacks: CallbackList, out: tuple[Array, ...] | None) -> Any:
+    def _predict_batches(
+        self, source: Source, callbacks: CallbackList, out: tuple[Array, ...] | None
+    ) -> tuple[Array, ...]:
         me: Any = self
         self.stop_predicting = False
         callbacks.on_predict_begin()
@@ -352,10 +356,9 @@ class Trainer(Compiled):
         callbacks.on_predict_end()
         if not parts:
             raise ValueError("There is nothing to predict: the data gave no batch.")
-        if out is not None:
-            return me._pack_outputs(out)
-        joined = parts[0] if len(parts) == 1 else tuple(np.concatenate(group) for group in zip(*parts, strict=True))
-        return me._pack_outputs(joined)
+        if out is not None or len(parts) == 1:
+            return parts[0]
+        return tuple(np.concatenate(group) for group in zip(*parts, strict=True))
 
     # ---- single batches ----
     def train_on_batch(
