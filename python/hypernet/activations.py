@@ -160,8 +160,8 @@ def relu6(x: Any) -> Array:
     Examples
     --------
     >>> import hypernet as hn
-    >>> hn.activations.relu6([-1.0, 3.0, 9.0]).tolist()
-    [0.0, 3.0, 6.0]
+    >>> hn.activations.relu6([1.0, 3.0, 9.0]).tolist()
+    [1.0, 3.0, 6.0]
     """
     return _map("relu_general", x, 0.0, 6.0, 0.0)
 

@@ -1,183 +1,21 @@
-"""Initializers: what weights begin with."""
+"""Initializers that draw random numbers."""
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._random import as_seed, next_seed, seeded
-from ._registry import Family
+from .._random import as_seed, next_seed, seeded
+from .base import Initializer, as_dtype
 
 Array = NDArray[Any]
 Axes = Sequence[int] | None
 # Standard deviation of a standard normal that is cut off at two.
 _TRUNCATED_DEVIATION = 0.87962566103423978
-
-__all__ = [
-    "Constant",
-    "GlorotNormal",
-    "GlorotUniform",
-    "HeNormal",
-    "HeUniform",
-    "Identity",
-    "IdentityInitializer",
-    "Initializer",
-    "LecunNormal",
-    "LecunUniform",
-    "Ones",
-    "Orthogonal",
-    "OrthogonalInitializer",
-    "RandomNormal",
-    "RandomUniform",
-    "TruncatedNormal",
-    "VarianceScaling",
-    "Zeros",
-    "constant",
-    "deserialize",
-    "get",
-    "glorot_normal",
-    "glorot_uniform",
-    "he_normal",
-    "he_uniform",
-    "identity",
-    "lecun_normal",
-    "lecun_uniform",
-    "ones",
-    "orthogonal",
-    "random_normal",
-    "random_uniform",
-    "serialize",
-    "truncated_normal",
-    "variance_scaling",
-    "zeros",
-]
-
-
-class Initializer:
-    """The base of all initializers; one of your own defines `__call__` and `get_config`.
-
-    Examples
-    --------
-    >>> import hypernet as hn, numpy as np
-    >>> class Halves(hn.initializers.Initializer):
-    ...     def __call__(self, shape, dtype=None, fan_in=None, fan_out=None):
-    ...         return np.full(shape, 0.5, dtype)
-    >>> hn.layers.Dense(1, kernel_initializer=Halves())(np.ones((1, 2), "float32")).tolist()
-    [[1.0]]
-    """
-
-    def __call__(self, shape: Any, dtype: Any = None, fan_in: int | None = None, fan_out: int | None = None) -> Array:
-        """New weights.
-
-        Parameters
-        ----------
-        shape : tuple of int
-        dtype : str or dtype, optional
-            float32 by default.
-        fan_in, fan_out : int, optional
-            What the layer knows about the weight. The built-in initializers go by the shape, as Keras's do.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must define `__call__(shape, dtype=None, ...)`.")
-
-    def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs to make the same initializer."""
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """The initializer that `get_config` described."""
-        return cls(**config)
-
-    def clone(self) -> Any:
-        """A new initializer of the same configuration."""
-        return type(self).from_config(self.get_config())
-
-
-def _dtype(dtype: Any) -> np.dtype[Any]:
-    return np.dtype(np.float32 if dtype is None else dtype)
-
-
-class Zeros(Initializer):
-    """Zeros.
-
-    Examples
-    --------
-    >>> import hypernet as hn
-    >>> hn.initializers.Zeros()((2,)).tolist()
-    [0.0, 0.0]
-    """
-
-    def __call__(self, shape: Any, dtype: Any = None, fan_in: int | None = None, fan_out: int | None = None) -> Array:
-        return np.zeros(shape, _dtype(dtype))
-
-
-class Ones(Initializer):
-    """Ones.
-
-    Examples
-    --------
-    >>> import hypernet as hn
-    >>> hn.initializers.Ones()((2,)).tolist()
-    [1.0, 1.0]
-    """
-
-    def __call__(self, shape: Any, dtype: Any = None, fan_in: int | None = None, fan_out: int | None = None) -> Array:
-        return np.ones(shape, _dtype(dtype))
-
-
-class Constant(Initializer):
-    """One value everywhere, or an array that broadcasts to the shape.
-
-    Examples
-    --------
-    >>> import hypernet as hn
-    >>> hn.initializers.Constant(3.0)((2,)).tolist()
-    [3.0, 3.0]
-    """
-
-    def __init__(self, value: Any = 0.0) -> None:
-        self.value = value
-
-    def __call__(self, shape: Any, dtype: Any = None, fan_in: int | None = None, fan_out: int | None = None) -> Array:
-        return np.array(np.broadcast_to(np.asarray(self.value, _dtype(dtype)), shape))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"value": self.value.tolist() if isinstance(self.value, (np.ndarray, np.generic)) else self.value}
-
-
-class Identity(Initializer):
-    """A multiple of the identity matrix.
-
-    Parameters
-    ----------
-    gain : float
-        The multiple.
-
-    Examples
-    --------
-    >>> import hypernet as hn
-    >>> hn.initializers.Identity()((2, 2)).tolist()
-    [[1.0, 0.0], [0.0, 1.0]]
-    """
-
-    def __init__(self, gain: float = 1.0) -> None:
-        self.gain = gain
-
-    def __call__(self, shape: Any, dtype: Any = None, fan_in: int | None = None, fan_out: int | None = None) -> Array:
-        if len(shape) != 2:
-            raise ValueError(
-                "Identity matrix initializer can only be used for 2D matrices. "
-                f"Received: shape={shape} of rank {len(shape)}."
-            )
-        return np.asarray(self.gain * np.eye(*shape), _dtype(dtype))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"gain": self.gain}
 
 
 class RandomInitializer(Initializer):
@@ -194,7 +32,7 @@ class RandomInitializer(Initializer):
 
     def _normal(self, shape: Any, dtype: Any, mean: float, deviation: float) -> Array:
         numbers = seeded(self._start).standard_normal(tuple(shape))
-        return np.asarray(mean + deviation * numbers, _dtype(dtype))
+        return np.asarray(mean + deviation * numbers, as_dtype(dtype))
 
     def _truncated(self, shape: Any, dtype: Any, mean: float, deviation: float) -> Array:
         """Normal numbers; those beyond two deviations are drawn again."""
@@ -204,10 +42,10 @@ class RandomInitializer(Initializer):
         while outside.size:
             numbers[outside] = rng.standard_normal(outside.size)
             outside = outside[np.abs(numbers[outside]) > 2.0]
-        return np.asarray(mean + deviation * numbers.reshape(shape), _dtype(dtype))
+        return np.asarray(mean + deviation * numbers.reshape(shape), as_dtype(dtype))
 
     def _uniform(self, shape: Any, dtype: Any, low: float, high: float) -> Array:
-        return np.asarray(low + (high - low) * seeded(self._start).random(tuple(shape)), _dtype(dtype))
+        return np.asarray(low + (high - low) * seeded(self._start).random(tuple(shape)), as_dtype(dtype))
 
 
 class RandomNormal(RandomInitializer):
@@ -388,35 +226,70 @@ class GlorotUniform(VarianceScaling):
 
 
 class GlorotNormal(VarianceScaling):
-    """Truncated normal of variance 2 / (inputs + outputs) (Glorot, Bengio, AISTATS 2010)."""
+    """Truncated normal of variance 2 / (inputs + outputs) (Glorot, Bengio, AISTATS 2010).
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.initializers.GlorotNormal(seed=0)((2, 3)).shape
+    (2, 3)
+    """
 
     def __init__(self, seed: int | None = None, input_axes: Axes = None, output_axes: Axes = None) -> None:
         super().__init__(1.0, "fan_avg", "truncated_normal", seed, input_axes, output_axes)
 
 
 class LecunNormal(VarianceScaling):
-    """Truncated normal of variance 1 / inputs (LeCun et al., 1998)."""
+    """Truncated normal of variance 1 / inputs (LeCun et al., 1998).
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.initializers.LecunNormal(seed=0)((2, 3)).shape
+    (2, 3)
+    """
 
     def __init__(self, seed: int | None = None, input_axes: Axes = None, output_axes: Axes = None) -> None:
         super().__init__(1.0, "fan_in", "truncated_normal", seed, input_axes, output_axes)
 
 
 class LecunUniform(VarianceScaling):
-    """Evenly from [-limit, limit], limit = sqrt(3 / inputs) (LeCun et al., 1998)."""
+    """Evenly from [-limit, limit], limit = sqrt(3 / inputs) (LeCun et al., 1998).
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.initializers.LecunUniform(seed=0)((2, 3)).shape
+    (2, 3)
+    """
 
     def __init__(self, seed: int | None = None, input_axes: Axes = None, output_axes: Axes = None) -> None:
         super().__init__(1.0, "fan_in", "uniform", seed, input_axes, output_axes)
 
 
 class HeNormal(VarianceScaling):
-    """Truncated normal of variance 2 / inputs (He et al., ICCV 2015)."""
+    """Truncated normal of variance 2 / inputs (He et al., ICCV 2015).
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.initializers.HeNormal(seed=0)((2, 3)).shape
+    (2, 3)
+    """
 
     def __init__(self, seed: int | None = None, input_axes: Axes = None, output_axes: Axes = None) -> None:
         super().__init__(2.0, "fan_in", "truncated_normal", seed, input_axes, output_axes)
 
 
 class HeUniform(VarianceScaling):
-    """Evenly from [-limit, limit], limit = sqrt(6 / inputs) (He et al., ICCV 2015)."""
+    """Evenly from [-limit, limit], limit = sqrt(6 / inputs) (He et al., ICCV 2015).
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.initializers.HeUniform(seed=0)((2, 3)).shape
+    (2, 3)
+    """
 
     def __init__(self, seed: int | None = None, input_axes: Axes = None, output_axes: Axes = None) -> None:
         super().__init__(2.0, "fan_in", "uniform", seed, input_axes, output_axes)
@@ -453,89 +326,7 @@ class Orthogonal(RandomInitializer):
         tall = self._normal((max(rows, columns), min(rows, columns)), np.float64, 0.0, 1.0)
         q, r = np.linalg.qr(tall)
         q *= np.sign(np.diagonal(r))
-        return np.ascontiguousarray(self.gain * (q.T if rows < columns else q), _dtype(dtype)).reshape(shape)
+        return np.ascontiguousarray(self.gain * (q.T if rows < columns else q), as_dtype(dtype)).reshape(shape)
 
     def get_config(self) -> dict[str, Any]:
         return {"seed": self.seed, "gain": self.gain}
-
-
-class _Given(Initializer):
-    """A user's function of (shape, dtype), or array, with the signature of all initializers."""
-
-    def __init__(self, given: Any) -> None:
-        self.given = given
-
-    def __call__(self, shape: Any, dtype: Any = None, fan_in: int | None = None, fan_out: int | None = None) -> Array:
-        values = self.given(shape, dtype=dtype) if callable(self.given) else self.given
-        array = np.asarray(values, _dtype(dtype))
-        if array.shape != tuple(shape):
-            raise ValueError(
-                f"Expected `shape` to be {array.shape} for direct tensor as initializer. Received shape={tuple(shape)}"
-            )
-        return array.copy()
-
-
-zeros = Zeros
-ones = Ones
-constant = Constant
-identity = IdentityInitializer = Identity
-random_normal = RandomNormal
-truncated_normal = TruncatedNormal
-random_uniform = RandomUniform
-variance_scaling = VarianceScaling
-glorot_uniform = GlorotUniform
-glorot_normal = GlorotNormal
-lecun_normal = LecunNormal
-lecun_uniform = LecunUniform
-he_normal = HeNormal
-he_uniform = HeUniform
-orthogonal = OrthogonalInitializer = Orthogonal
-
-_classes = [
-    Initializer, Zeros, Ones, Constant, Identity, RandomNormal, TruncatedNormal, RandomUniform, VarianceScaling,
-    GlorotUniform, GlorotNormal, LecunNormal, LecunUniform, HeNormal, HeUniform, Orthogonal,
-]  # fmt: skip
-_aliases = {
-    "zero": Zeros, "one": Ones, "normal": RandomNormal, "uniform": RandomUniform, "IdentityInitializer": Identity,
-    "OrthogonalInitializer": Orthogonal,
-}  # fmt: skip
-_family = Family("initializer", _classes, _aliases)
-
-
-def _takes_fans(call: Callable[..., Any]) -> bool:
-    parameters = inspect.signature(call).parameters
-    return "fan_in" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
-def get(identifier: Any) -> Any:
-    """The initializer of this name or configuration; None is None, a function (shape, dtype) or an array serves too.
-
-    Raises
-    ------
-    ValueError
-        There is none.
-
-    Examples
-    --------
-    >>> import hypernet as hn
-    >>> type(hn.initializers.get("he_normal")).__name__
-    'HeNormal'
-    """
-    if isinstance(identifier, (np.ndarray, np.generic)):
-        return _Given(identifier)
-    found = _family.get(identifier)
-    return found if found is None or _takes_fans(found) else _Given(found)
-
-
-def serialize(initializer: Any) -> Any:
-    """A JSON value that `deserialize` takes."""
-    if not isinstance(initializer, _Given):
-        return _family.serialize(initializer)
-    if callable(initializer.given):
-        return _family.serialize(initializer.given)
-    return {"class_name": "Constant", "config": {"value": initializer.given.tolist()}, "registered_name": None}
-
-
-def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
-    """The initializer that `serialize` described."""
-    return get(_family.deserialize(config, custom_objects))
