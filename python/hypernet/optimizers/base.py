@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .. import _core
 from .._names import auto_name
 from .._weights import Weight
-from .binding import Binding, Piece, Span, pieces_of, pieces_of_weights
+from .binding import Binding, Found, Piece, Span, pieces_of, pieces_of_weights
 from .schedules import LearningRateSchedule
 from .schedules import deserialize as deserialize_schedule
 from .schedules import serialize as serialize_schedule
@@ -87,6 +87,7 @@ class Optimizer:
         self.global_clipnorm = global_clipnorm
         self._learning_rate = _checked_rate(learning_rate)
         self._binding: Binding | None = None
+        self._last: Found | None = None
         self._excluded: list[Any] = []
         self._excluded_names: re.Pattern[str] | None = None
 
@@ -238,8 +239,9 @@ class Optimizer:
                 "Pass what to update: `optimizer.apply(grads, model.params)`."
             )
         if not isinstance(variables, (list, tuple)):
-            found = pieces_of(variables)
-            return found, _matching(grads, variables), None
+            if self._last is None or not self._last.is_of(variables):
+                self._last = Found(variables)
+            return self._last.pieces, _matching(grads, variables).reshape(-1), None
         if not isinstance(grads, (list, tuple)) or len(grads) != len(variables):
             received = f"{len(grads)} gradients" if isinstance(grads, (list, tuple)) else type(grads).__name__
             raise ValueError(
@@ -248,7 +250,9 @@ class Optimizer:
             )
         if all(gradient is None for gradient in grads):
             raise ValueError("No gradients provided for any variable.")
-        found, parts, given = [], [], []
+        found: list[Piece] = []
+        parts: list[Array] = []
+        given: list[bool] = []
         for gradient, variable in zip(grads, variables, strict=True):
             pieces = pieces_of(variable)
             found += pieces
@@ -325,7 +329,7 @@ class Optimizer:
         self._binding = made
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_binding": None, "_excluded": []}
+        return {**self.__dict__, "_binding": None, "_last": None, "_excluded": []}
 
     # ---- configuration ----
     def get_config(self) -> dict[str, Any]:

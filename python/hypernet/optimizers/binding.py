@@ -58,7 +58,7 @@ def pieces_of(variable: Any) -> list[Piece]:
         )
     store = _core.store_of(variable)
     if store is None:
-        return [Piece(variable, 0, variable.size, None)]
+        return [Piece(variable.reshape(-1), 0, variable.size, None)]
     start = (address(variable) - address(store.view(0, (store.count,)))) // variable.itemsize
     block = block_of(store)
     inside: list[Weight] = []
@@ -70,6 +70,28 @@ def pieces_of(variable: Any) -> list[Piece]:
     if sum(weight.size for weight in inside) == variable.size:
         return pieces_of_weights(inside)
     return [Piece(store, start, variable.size, None)]
+
+
+class Found:
+    """The pieces of one array, kept for the next call with the same memory."""
+
+    def __init__(self, variable: Any) -> None:
+        self.pieces = pieces_of(variable)
+        # The pieces keep the memory alive, so its address is nobody else's meanwhile.
+        is_array = isinstance(variable, np.ndarray)
+        self._key = (address(variable), variable.size, variable.dtype) if is_array else None
+
+    def is_of(self, variable: Any) -> bool:
+        """Whether an array is over the same memory, and the weights there have not moved."""
+        if type(variable) is not np.ndarray or self._key != (address(variable), variable.size, variable.dtype):
+            return False
+        flags = variable.flags
+        if not (flags.c_contiguous and flags.writeable):
+            return False
+        for memory, offset, _, weight in self.pieces:
+            if weight is not None and (weight.offset != offset or weight.store is not memory):
+                return False
+        return True
 
 
 class Binding:
