@@ -1,0 +1,62 @@
+"""Activation functions: values and gradients, with their parameters, over small, large and zero arguments."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .libraries import Case, Library, draws
+
+_PLAIN = (
+    "linear relu relu6 leaky_relu elu selu gelu silu swish sigmoid tanh softplus softsign exponential hard_sigmoid "
+    "softmax log_softmax"
+).split()
+_WITH_PARAMETERS: list[tuple[str, dict[str, Any]]] = [
+    ("relu", {"negative_slope": 0.1}),
+    ("relu", {"max_value": 1.5}),
+    ("relu", {"threshold": 0.5}),
+    ("relu", {"negative_slope": 0.2, "max_value": 2.0, "threshold": 0.3}),
+    ("leaky_relu", {"negative_slope": 0.35}),
+    ("elu", {"alpha": 0.7}),
+    ("gelu", {"approximate": True}),
+    ("softmax", {"axis": 1}),
+    ("log_softmax", {"axis": 0}),
+]
+TOLERANCES: dict[str, float] = {}
+
+
+def _points(name: str) -> np.ndarray:
+    x = np.concatenate([draws("activation", name).normal(0, 2, 33), [0.0, -0.0, 1e-9, -1e-9, 30.0, -30.0, 1e-3]])
+    return x.reshape(2, 4, 5)
+
+
+def _value(name: str, parameters: dict[str, Any], library: Library) -> dict[str, Any]:
+    function = getattr(library.k.activations, "silu" if name == "swish" else name)
+    return {"y": function(_points(name), **parameters)}
+
+
+def _gradient(name: str, library: Library) -> dict[str, Any]:
+    k = library.k
+    x = draws("activation gradient", name).normal(0, 2, (6, 5))
+    inputs = k.Input((5,), dtype="float64")
+    model = k.Model(inputs, k.layers.Activation(name)(inputs))
+    dy = draws("dy", name).normal(size=(6, 5))
+    return {"y": model(x), **library.model_gradients(model, [x], dy)}
+
+
+def _by_name(name: str, library: Library) -> dict[str, Any]:
+    return {"y": library.k.activations.get(name)(_points(name))}
+
+
+def cases() -> dict[str, Case]:
+    """All of them by name."""
+    found: dict[str, Case] = {}
+    for name in _PLAIN:
+        found[f"activations/{name}"] = partial(_value, name, {})
+        found[f"activations/get {name}"] = partial(_by_name, name)
+        found[f"activations/{name} gradient"] = partial(_gradient, name)
+    for name, parameters in _WITH_PARAMETERS:
+        found[f"activations/{name} {parameters}"] = partial(_value, name, parameters)
+    return found
