@@ -1,0 +1,123 @@
+"""Memory is bounded by results, activations and a tile: never by N x P, and flat over many calls."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import hypernet as hn
+
+N = 100_000
+MIB = 1024 * 1024
+# What one call may take beyond its arrays and activations: a tile, packed panels, workspaces of both threads.
+TILE_ALLOWANCE = 48 * MIB
+
+GROWTH = """
+import gc, resource, sys
+import numpy as np
+import hypernet as hn
+
+N, mode, what = {n}, {mode!r}, {what!r}
+target = hn.Sequential([hn.layers.Input((8,)), hn.layers.Dense(64, activation="relu"), hn.layers.Dense(4, activation="softmax")])
+generator = hn.hypernetwork(4, target.count_params())
+hyper = hn.HyperModel(generator, target)
+hyper.compile("adam", "sparse_categorical_crossentropy")
+rng = np.random.default_rng(0)
+def arrays(n):
+    cond = rng.standard_normal((1 if mode == "one" else n, 4), dtype=np.float32)
+    lead = {{"one": (n,), "rows": (n,), "tasks": (n, 2), "shared": (1, 2)}}[mode]
+    out = {{"one": (n,), "rows": (n,), "tasks": (n, 2), "shared": (n, 2)}}[mode]
+    return cond, rng.standard_normal((*lead, 8), dtype=np.float32), rng.integers(0, 4, out)
+def work(cond, x, y):
+    if what == "predict":
+        return hyper.predict([cond, x], batch_size=N, verbose=0)
+    if what == "vjp":
+        out, pullback = hyper.vjp(cond, x)
+        return pullback(np.ones_like(out))
+    return hyper.train_on_batch([cond, x], y)
+work(*arrays(64))
+data = arrays(N)
+gc.collect()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+work(*data)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024, target.count_params())
+"""
+
+
+@pytest.mark.parametrize("mode", ["one", "rows", "tasks", "shared"])
+@pytest.mark.parametrize("what", ["predict", "vjp", "train"])
+def test_growth_is_bounded(mode, what):
+    script = textwrap.dedent(GROWTH.format(n=N, mode=mode, what=what))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    growth, parameters = map(int, done.stdout.split())
+    rows = N * (2 if mode in ("tasks", "shared") else 1)
+    row_elements = 8 + 64 + 4
+    # Inputs, activations and gradients of every row, some of them twice; in mode "one" all rows are one group.
+    arrays = 4 * rows * row_elements * (6 if mode == "one" else 2) + 8 * 4 * N
+    allowed = arrays + TILE_ALLOWANCE
+    all_weights = 4 * N * parameters
+    assert allowed < all_weights / 2, "the test must be able to tell the two apart"
+    assert growth <= allowed, f"grew by {growth / MIB:.0f} MiB, allowed {allowed / MIB:.0f} MiB"
+
+
+def resident() -> int:
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def small_hyper() -> tuple[hn.HyperModel, np.ndarray, np.ndarray, np.ndarray]:
+    target = hn.target_network(6, 3)
+    hyper = hn.HyperModel(hn.hypernetwork(4, target.count_params()), target)
+    hyper.compile("adam", "sparse_categorical_crossentropy")
+    rng = np.random.default_rng(0)
+    return hyper, rng.standard_normal((4, 4), dtype=np.float32), rng.standard_normal((4, 6), dtype=np.float32), \
+        rng.integers(0, 3, 4)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
+def test_many_predicts_leave_memory_flat():
+    hyper, cond, x, _ = small_hyper()
+    for _ in range(1000):
+        hyper([cond, x])
+    gc.collect()
+    before = resident()
+    for _ in range(100_000):
+        hyper([cond, x])
+    gc.collect()
+    assert resident() - before < 2 * MIB
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
+def test_many_training_steps_leave_memory_flat():
+    hyper, cond, x, y = small_hyper()
+    for _ in range(500):
+        hyper.train_on_batch([cond, x], y)
+    gc.collect()
+    before = resident()
+    for _ in range(10_000):
+        hyper.train_on_batch([cond, x], y)
+    gc.collect()
+    assert resident() - before < 2 * MIB
+
+
+def test_library_blocks_are_given_back():
+    """Nothing that the C library allocated outlives its owners."""
+    from hypernet import _core
+
+    gc.collect()
+    before = _core.counters()["live_blocks"]
+    hyper, cond, x, y = small_hyper()
+    hyper.train_on_batch([cond, x], y)
+    _, pullback = hyper.vjp(cond, x)
+    assert _core.counters()["live_blocks"] > before
+    del hyper, pullback
+    gc.collect()
+    assert _core.counters()["live_blocks"] == before
+

@@ -1,0 +1,120 @@
+"""Any number of threads gives the same bits; several Python threads may use one model; fork works after use."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import hypernet as hn
+
+
+@pytest.fixture(autouse=True)
+def restore_threads() -> Iterator[None]:
+    threads = hn.get_num_threads()
+    yield
+    hn.set_num_threads(threads)
+
+
+def make_hyper(dtype: str = "float32") -> hn.HyperModel:
+    hn.utils.set_random_seed(3)
+    inputs = hn.layers.Input((20,), dtype=dtype)
+    hidden = hn.layers.Dense(48, activation="relu", dtype=dtype)(inputs)
+    hidden = hn.layers.LayerNormalization(dtype=dtype)(hidden)
+    hidden = hn.layers.Dropout(0.3, dtype=dtype)(hidden)
+    target = hn.Model(inputs, hn.layers.Dense(7, activation="softmax", dtype=dtype)(hidden))
+    cond = hn.layers.Input((5,), dtype=dtype)
+    features = hn.layers.Dense(33, activation="tanh", dtype=dtype)(cond)
+    generator = hn.Model(cond, hn.layers.Dense(target.count_params(), dtype=dtype)(features))
+    return hn.HyperModel(generator, target)
+
+
+SHAPES = {"one": ((1, 5), (700, 20), (700,)), "rows": ((700, 5), (700, 20), (700,)),
+          "tasks": ((90, 5), (90, 11, 20), (90, 11)), "shared": ((90, 5), (1, 11, 20), (90, 11))}
+
+
+def results(mode: str, dtype: str) -> list[np.ndarray]:
+    """Everything that numbers come out of: predict, vjp and its pullback, and parameters after two steps."""
+    cond_shape, x_shape, y_shape = SHAPES[mode]
+    rng = np.random.default_rng(1)
+    cond, x = rng.standard_normal(cond_shape).astype(dtype), rng.standard_normal(x_shape).astype(dtype)
+    y = rng.integers(0, 7, y_shape)
+    hyper = make_hyper(dtype)
+    out = [hyper.predict([cond, x], verbose=0)]
+    value, pullback = hyper.vjp(cond, x, training=True, seed=5)
+    gradient = pullback(np.cos(value))
+    out += [value, gradient.condition, gradient.inputs, gradient.params]
+    hyper.compile("adam", "sparse_categorical_crossentropy")
+    out += [np.asarray(hyper.train_on_batch([cond, x], y)) for _ in range(2)]
+    return [np.array(a) for a in out] + [hyper.params.copy()]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("mode", list(SHAPES))
+def test_same_bits_for_any_number_of_threads(mode, dtype):
+    hn.set_num_threads(1)
+    expected = results(mode, dtype)
+    for threads in (2, 3, 8):
+        hn.set_num_threads(threads)
+        for one, other in zip(expected, results(mode, dtype), strict=True):
+            assert one.tobytes() == other.tobytes(), f"{threads} threads"
+
+
+def test_fit_gives_the_same_bits_for_any_number_of_threads():
+    rng = np.random.default_rng(0)
+    cond, x, y = rng.standard_normal((200, 5)), rng.standard_normal((200, 20)), rng.integers(0, 7, 200)
+    params = []
+    for threads in (1, 3):
+        hn.set_num_threads(threads)
+        hyper = make_hyper()
+        hyper.compile("adam", "sparse_categorical_crossentropy")
+        hyper.fit([cond, x], y, epochs=2, batch_size=64, verbose=0)
+        params.append(hyper.params.copy())
+    assert params[0].tobytes() == params[1].tobytes()
+
+
+def test_two_python_threads_predict_with_one_model():
+    hyper = make_hyper()
+    rng = np.random.default_rng(2)
+    data = [(rng.standard_normal((n, 5), dtype=np.float32), rng.standard_normal((n, 20), dtype=np.float32))
+            for n in (1, 300)]
+    expected = [hyper.predict(list(pair), verbose=0) for pair in data]
+    wrong: list[int] = []
+
+    def work(index: int) -> None:
+        for _ in range(100):
+            if not np.array_equal(hyper.predict(list(data[index]), verbose=0), expected[index]):
+                wrong.append(index)
+
+    threads = [threading.Thread(target=work, args=(i % 2,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_fork_after_use_works_in_the_child():
+    hn.set_num_threads(2)
+    hyper = make_hyper()
+    rng = np.random.default_rng(2)
+    cond, x = rng.standard_normal((600, 5), dtype=np.float32), rng.standard_normal((600, 20), dtype=np.float32)
+    expected = hyper.predict([cond, x], verbose=0)
+    child = os.fork()
+    if child == 0:
+        same = np.array_equal(hyper.predict([cond, x], verbose=0), expected)
+        os._exit(0 if same else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert np.array_equal(hyper.predict([cond, x], verbose=0), expected)
+
+
+def test_number_of_threads_is_checked():
+    with pytest.raises(ValueError, match="threads"):
+        hn.set_num_threads(0)
+    with pytest.raises((ValueError, OverflowError)):
+        hn.set_num_threads(10**6)
