@@ -62,16 +62,16 @@ def check_agreement(name: str, results: dict[str, tuple], tolerance: float) -> N
     ours = results["hypernet"]
     for peer, theirs in results.items():
         for a, b in zip(ours, theirs, strict=True):
-            difference = float(np.max(np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64)))) if np.size(a) else 0.0
+            difference = float(np.max(np.abs(np.subtract(a, b, dtype=np.float64)), initial=0.0))
             size = max(1e-30, float(np.max(np.abs(b))))
             if not difference / size <= tolerance:
                 raise SystemExit(f"{name}: hypernet and {peer} disagree: {difference / size:.2e} > {tolerance:.0e}")
 
 
 def run(names: Iterable[str], threads: int, rounds: int, seconds: float) -> list[dict]:
+    import hypernet as hn
     from threadpoolctl import threadpool_limits
 
-    import hypernet as hn
     from workloads import WORKLOADS
 
     hn.set_num_threads(threads)
@@ -85,16 +85,27 @@ def run(names: Iterable[str], threads: int, rounds: int, seconds: float) -> list
                 if peer == "hypernet":
                     continue
                 ratios = [b / a for a, b in zip(times["hypernet"], times[peer], strict=True)]
-                rows.append({"workload": name, "what": workload.what, "threads": threads, "peer": peer,
-                             "hypernet_us": 1e6 * statistics.median(times["hypernet"]),
-                             "peer_us": 1e6 * statistics.median(times[peer]), "ratio": statistics.median(ratios)})
+                rows.append(
+                    {
+                        "workload": name,
+                        "what": workload.what,
+                        "threads": threads,
+                        "peer": peer,
+                        "hypernet_us": 1e6 * statistics.median(times["hypernet"]),
+                        "peer_us": 1e6 * statistics.median(times[peer]),
+                        "ratio": statistics.median(ratios),
+                    }
+                )
                 print_row(rows[-1])
     return rows
 
 
 def print_row(row: dict) -> None:
-    print(f"{row['workload']:<5} {row['threads']:>2}T  hypernet {row['hypernet_us']:>10.1f} us   {row['peer']} "
-          f"{row['peer_us']:>10.1f} us   {row['ratio']:>5.2f} x   {row['what']}", flush=True)
+    print(
+        f"{row['workload']:<5} {row['threads']:>2}T  hypernet {row['hypernet_us']:>10.1f} us   {row['peer']} "
+        f"{row['peer_us']:>10.1f} us   {row['ratio']:>5.2f} x   {row['what']}",
+        flush=True,
+    )
 
 
 def blas_in_use() -> str:
@@ -113,9 +124,9 @@ def main() -> None:
     arguments = parser.parse_args()
     restart_without_slow_blas()
 
+    import hypernet as hn
     import numpy as np
 
-    import hypernet as hn
     from workloads import WORKLOADS
 
     unknown = set(arguments.workload or ()) - set(WORKLOADS)

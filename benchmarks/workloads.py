@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import hypernet as hn
 import numpy as np
 from numpy.typing import NDArray
-
-import hypernet as hn
 
 Array = NDArray[np.float32]
 CONDITION, FEATURES, INPUTS, HIDDEN, CLASSES = 100, 64, 100, 128, 10
@@ -58,8 +57,10 @@ class Pair:
         self.head_bias = normal(rng, self.weights)
         self.generator.set_weights([self.hidden_kernel, self.hidden_bias, self.head_kernel, self.head_bias])
         ends = np.cumsum([INPUTS * HIDDEN, HIDDEN, HIDDEN * CLASSES, CLASSES])
-        self.places = [slice(int(end - size), int(end)) for end, size in
-                       zip(ends, (INPUTS * HIDDEN, HIDDEN, HIDDEN * CLASSES, CLASSES), strict=True)]
+        self.places = [
+            slice(int(end - size), int(end))
+            for end, size in zip(ends, (INPUTS * HIDDEN, HIDDEN, HIDDEN * CLASSES, CLASSES), strict=True)
+        ]
 
     def features(self, condition: Array) -> Array:
         return relu(condition @ self.hidden_kernel + self.hidden_bias)
@@ -80,8 +81,11 @@ def adapt_and_predict() -> Workload:
         k1, b1, k2, b2 = pair.unpack(theta)
         return (softmax(relu(x @ k1[0] + b1[0]) @ k2[0] + b2[0]),)
 
-    return Workload("W0", "one adaptation and one prediction",
-                    {"hypernet": lambda: (pair.hyper([condition, x]),), "numpy": with_numpy})
+    return Workload(
+        "W0",
+        "one adaptation and one prediction",
+        {"hypernet": lambda: (pair.hyper([condition, x]),), "numpy": with_numpy},
+    )
 
 
 def generate_batch() -> Workload:
@@ -99,8 +103,11 @@ def generate_batch() -> Workload:
         np.add(theirs, pair.head_bias, out=theirs)
         return (theirs,)
 
-    return Workload("W2", "1024 weight vectors generated, result kept (out=)",
-                    {"hypernet": lambda: (head.predict(features, out=ours, verbose=0),), "numpy": with_numpy})
+    return Workload(
+        "W2",
+        "1024 weight vectors generated, result kept (out=)",
+        {"hypernet": lambda: (head.predict(features, out=ours, verbose=0),), "numpy": with_numpy},
+    )
 
 
 def network_a_row() -> Workload:
@@ -113,8 +120,11 @@ def network_a_row() -> Workload:
         hidden = relu(np.matmul(x[:, None], k1)[:, 0] + b1)
         return (softmax(np.matmul(hidden[:, None], k2)[:, 0] + b2),)
 
-    return Workload("W23", "1024 conditions, 1024 rows, own network a row",
-                    {"hypernet": lambda: (pair.hyper.predict([condition, x], verbose=0),), "numpy": with_numpy})
+    return Workload(
+        "W23",
+        "1024 conditions, 1024 rows, own network a row",
+        {"hypernet": lambda: (pair.hyper.predict([condition, x], verbose=0),), "numpy": with_numpy},
+    )
 
 
 class NumpyAdam:
@@ -164,9 +174,11 @@ def hyper_train_step() -> Workload:
         adam.apply([condition.T @ d_features, d_features.sum(0), features.T @ d_theta, d_theta.sum(0)])
         return (np.asarray(loss),)
 
-    return Workload("W5", "hyper training step, 256 conditions, one row each, Adam",
-                    {"hypernet": lambda: (np.asarray(pair.hyper.train_on_batch([condition, x], labels)),),
-                     "numpy": with_numpy})
+    return Workload(
+        "W5",
+        "hyper training step, 256 conditions, one row each, Adam",
+        {"hypernet": lambda: (np.asarray(pair.hyper.train_on_batch([condition, x], labels)),), "numpy": with_numpy},
+    )
 
 
 def small_call() -> Workload:
@@ -175,8 +187,11 @@ def small_call() -> Workload:
     model = hn.Model(inputs, hn.layers.Dense(64, activation="relu")(inputs))
     x, kernel, bias = normal(rng, 1, FEATURES, scale=1), normal(rng, FEATURES, 64), normal(rng, 64)
     model.set_weights([kernel, bias])
-    return Workload("call", "(1, 64) -> Dense(64, relu), one Python call",
-                    {"hypernet": lambda: (model(x),), "numpy": lambda: (np.maximum(x @ kernel + bias, 0),)})
+    return Workload(
+        "call",
+        "(1, 64) -> Dense(64, relu), one Python call",
+        {"hypernet": lambda: (model(x),), "numpy": lambda: (np.maximum(x @ kernel + bias, 0),)},
+    )
 
 
 WORKLOADS: dict[str, Callable[[], Workload]] = {

@@ -6,7 +6,6 @@ import pickle
 
 import numpy as np
 import pytest
-
 from hypernet import activations
 
 X = np.linspace(-8, 8, 257)

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from c_build import COMPILER, LIBRARY, ROOT, library, run
 from compile_strictly import messages_of
 

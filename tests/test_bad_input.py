@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import hypernet as hn
 import numpy as np
 import pytest
-
-import hypernet as hn
 
 RNG = np.random.default_rng(0)
 COND, X = RNG.standard_normal((5, 4), dtype=np.float32), RNG.standard_normal((5, 6), dtype=np.float32)
@@ -57,10 +56,22 @@ CASES: dict[str, tuple[Callable[[hn.HyperModel], object], type[Exception], tuple
     "complex": (lambda h: h.predict([COND, X.astype(complex)]), TypeError, ("complex",)),
     "empty predict": (lambda h: h.predict([COND[:0], X[:0]]), ValueError, ()),
     "empty fit": (lambda h: fit(h, COND[:0], X[:0], Y[:0]), ValueError, ()),
-    "out of the wrong shape": (lambda h: h.predict([COND, X], out=np.zeros((5, 4), np.float32)), ValueError, ("(5, 3)",)),
-    "out of the wrong dtype": (lambda h: h.predict([COND, X], out=np.zeros((5, 3))), (ValueError, TypeError), ("float32",)),
+    "out of the wrong shape": (
+        lambda h: h.predict([COND, X], out=np.zeros((5, 4), np.float32)),
+        ValueError,
+        ("(5, 3)",),
+    ),
+    "out of the wrong dtype": (
+        lambda h: h.predict([COND, X], out=np.zeros((5, 3))),
+        (ValueError, TypeError),
+        ("float32",),
+    ),
     "out that is read-only": (lambda h: h.predict([COND, X], out=read_only_out()), ValueError, ("read-only",)),
-    "out that overlaps": (lambda h: h.predict([COND, overlapping_pair[0]], out=overlapping_pair[1]), ValueError, ("overlap",)),
+    "out that overlaps": (
+        lambda h: h.predict([COND, overlapping_pair[0]], out=overlapping_pair[1]),
+        ValueError,
+        ("overlap",),
+    ),
     "labels out of range": (lambda h: fit(h, COND, X, Y + 3), ValueError, ("3",)),
     "negative labels": (lambda h: fit(h, COND, X, Y - 3), ValueError, ("-1",)),
     "nan labels": (lambda h: fit(h, COND, X, np.full(5, np.nan)), ValueError, ()),
@@ -114,8 +125,12 @@ def test_a_damaged_and_a_foreign_file(tmp_path):
     path = tmp_path / "model.safetensors"
     make_hyper().save(path)
     data = path.read_bytes()
-    for name, content in {"cut": data[:-5], "flipped": data[:-5] + bytes([data[-5] ^ 1]) + data[-4:],
-                          "foreign": b"PK\x03\x04" + bytes(100), "empty": b""}.items():
+    for name, content in {
+        "cut": data[:-5],
+        "flipped": data[:-5] + bytes([data[-5] ^ 1]) + data[-4:],
+        "foreign": b"PK\x03\x04" + bytes(100),
+        "empty": b"",
+    }.items():
         damaged = tmp_path / f"{name}.safetensors"
         damaged.write_bytes(content)
         with pytest.raises(ValueError):

@@ -3,10 +3,9 @@
 import csv
 import warnings
 
+import hypernet as hn
 import numpy as np
 import pytest
-
-import hypernet as hn
 from hypernet import callbacks
 
 
@@ -125,7 +124,7 @@ def test_reduce_on_plateau(options, curve, rates):
 
 
 def test_reduce_on_plateau_errors():
-    with pytest.raises(ValueError, match="ReduceLROnPlateau does not support a factor >= 1.0"):
+    with pytest.raises(ValueError, match=r"ReduceLROnPlateau does not support a factor >= 1\.0"):
         callbacks.ReduceLROnPlateau(factor=1.0)
     with pytest.warns(UserWarning, match="Learning rate reduction is conditioned on metric `val_loss`"):
         play(callbacks.ReduceLROnPlateau(), [1.0], monitor="loss")

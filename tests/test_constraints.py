@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from hypernet import constraints
 
 W = np.random.default_rng(0).normal(size=(6, 4))
@@ -39,7 +38,12 @@ def test_min_max_norm(rate):
 
 @pytest.mark.parametrize(
     "constraint",
-    [constraints.MaxNorm(3, axis=1), constraints.NonNeg(), constraints.UnitNorm(1), constraints.MinMaxNorm(0.1, 2, 0.5)],
+    [
+        constraints.MaxNorm(3, axis=1),
+        constraints.NonNeg(),
+        constraints.UnitNorm(1),
+        constraints.MinMaxNorm(0.1, 2, 0.5),
+    ],
     ids=lambda c: type(c).__name__,
 )
 def test_configuration(constraint):

@@ -2,10 +2,9 @@
 
 import warnings
 
+import hypernet as hn
 import numpy as np
 import pytest
-
-import hypernet as hn
 from hypernet.training.examples import Examples
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import hypernet as hn
 import numpy as np
 import pytest
+
 from c_build import COMPILER, LIBRARY, ROOT, library, run, sources
 
 EXAMPLES = ROOT / "examples"

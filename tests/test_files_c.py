@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c_build import program, run
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+
+from c_build import program, run
 
 HN_OK, HN_ERROR_VALUE, HN_ERROR_OS = 0, 1, 4
 

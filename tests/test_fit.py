@@ -3,10 +3,9 @@
 import signal
 import threading
 
+import hypernet as hn
 import numpy as np
 import pytest
-
-import hypernet as hn
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(23, 3)), RNG.normal(size=(23, 2))
@@ -332,7 +331,7 @@ def test_an_output_without_a_loss():
     model = _two_headed()
     model.compile(optimizer=hn.optimizers.SGD(0.1), loss=[None, "sparse_categorical_crossentropy"])
     before = model.get_layer("a").kernel.copy()
-    a, b = model.predict(X)
+    _, b = model.predict(X)
     history = model.fit(X, [Y, LABELS], batch_size=23, verbose=0)
     assert history.history["loss"] == pytest.approx([-np.log(b[np.arange(23), LABELS]).mean()])
     assert (model.get_layer("a").kernel == before).all() and set(history.history) == {"loss"}

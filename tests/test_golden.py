@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 import pytest
+
 from golden import cases_facts, table
 from golden.libraries import HypernetLibrary
 

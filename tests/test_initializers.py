@@ -2,10 +2,9 @@
 
 import math
 
+import hypernet as hn
 import numpy as np
 import pytest
-
-import hypernet as hn
 from hypernet import initializers
 
 SHAPE = (200, 300)

@@ -8,10 +8,9 @@ import subprocess
 import sys
 import textwrap
 
+import hypernet as hn
 import numpy as np
 import pytest
-
-import hypernet as hn
 
 N = 100_000
 MIB = 1024 * 1024
@@ -77,8 +76,12 @@ def small_hyper() -> tuple[hn.HyperModel, np.ndarray, np.ndarray, np.ndarray]:
     hyper = hn.HyperModel(hn.hypernetwork(4, target.count_params()), target)
     hyper.compile("adam", "sparse_categorical_crossentropy")
     rng = np.random.default_rng(0)
-    return hyper, rng.standard_normal((4, 4), dtype=np.float32), rng.standard_normal((4, 6), dtype=np.float32), \
-        rng.integers(0, 3, 4)
+    return (
+        hyper,
+        rng.standard_normal((4, 4), dtype=np.float32),
+        rng.standard_normal((4, 6), dtype=np.float32),
+        rng.integers(0, 3, 4),
+    )
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
@@ -120,4 +123,3 @@ def test_library_blocks_are_given_back():
     del hyper, pullback
     gc.collect()
     assert _core.counters()["live_blocks"] == before
-

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from hypernet import metrics
 
 RNG = np.random.default_rng(0)

@@ -4,10 +4,9 @@ import copy
 import math
 import pickle
 
+import hypernet as hn
 import numpy as np
 import pytest
-
-import hypernet as hn
 from hypernet import optimizers
 from hypernet.optimizers import schedules
 

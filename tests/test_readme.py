@@ -27,9 +27,8 @@ def test_examples_run_in_order(tmp_path, monkeypatch):
 
 def test_base_starts_at_the_targets_weights(tmp_path, monkeypatch):
     """What the README says of `base="target"` before training."""
-    import numpy as np
-
     import hypernet as hn
+    import numpy as np
 
     target = hn.target_network(6, 3)
     generator = hn.hypernetwork(4, target.count_params())

@@ -3,7 +3,6 @@
 import math
 
 import pytest
-
 from hypernet.optimizers import schedules
 
 STEPS = [0, 1, 7, 9, 10, 11, 25, 30, 70, 1000]
@@ -14,7 +13,9 @@ def test_exponential_and_inverse(step):
     assert schedules.ExponentialDecay(0.1, 10, 0.9)(step) == pytest.approx(0.1 * 0.9 ** (step / 10))
     assert schedules.ExponentialDecay(0.1, 10, 0.9, staircase=True)(step) == pytest.approx(0.1 * 0.9 ** (step // 10))
     assert schedules.InverseTimeDecay(0.1, 10, 0.9)(step) == pytest.approx(0.1 / (1 + 0.9 * step / 10))
-    assert schedules.InverseTimeDecay(0.1, 10, 0.9, staircase=True)(step) == pytest.approx(0.1 / (1 + 0.9 * (step // 10)))
+    assert schedules.InverseTimeDecay(0.1, 10, 0.9, staircase=True)(step) == pytest.approx(
+        0.1 / (1 + 0.9 * (step // 10))
+    )
 
 
 @pytest.mark.parametrize("step", STEPS)

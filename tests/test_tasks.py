@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import hypernet as hn
 import numpy as np
 import pytest
-
-import hypernet as hn
 from hypernet import _core
 
 N, M = 37, 9

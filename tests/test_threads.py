@@ -6,10 +6,9 @@ import os
 import threading
 from collections.abc import Iterator
 
+import hypernet as hn
 import numpy as np
 import pytest
-
-import hypernet as hn
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +31,12 @@ def make_hyper(dtype: str = "float32") -> hn.HyperModel:
     return hn.HyperModel(generator, target)
 
 
-SHAPES = {"one": ((1, 5), (700, 20), (700,)), "rows": ((700, 5), (700, 20), (700,)),
-          "tasks": ((90, 5), (90, 11, 20), (90, 11)), "shared": ((90, 5), (1, 11, 20), (90, 11))}
+SHAPES = {
+    "one": ((1, 5), (700, 20), (700,)),
+    "rows": ((700, 5), (700, 20), (700,)),
+    "tasks": ((90, 5), (90, 11, 20), (90, 11)),
+    "shared": ((90, 5), (1, 11, 20), (90, 11)),
+}
 
 
 def results(mode: str, dtype: str) -> list[np.ndarray]:
@@ -79,8 +82,10 @@ def test_fit_gives_the_same_bits_for_any_number_of_threads():
 def test_two_python_threads_predict_with_one_model():
     hyper = make_hyper()
     rng = np.random.default_rng(2)
-    data = [(rng.standard_normal((n, 5), dtype=np.float32), rng.standard_normal((n, 20), dtype=np.float32))
-            for n in (1, 300)]
+    data = [
+        (rng.standard_normal((n, 5), dtype=np.float32), rng.standard_normal((n, 20), dtype=np.float32))
+        for n in (1, 300)
+    ]
     expected = [hyper.predict(list(pair), verbose=0) for pair in data]
     wrong: list[int] = []
 

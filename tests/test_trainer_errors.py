@@ -1,9 +1,8 @@
 """Mistakes raise Keras's errors before the first write."""
 
+import hypernet as hn
 import numpy as np
 import pytest
-
-import hypernet as hn
 
 X, Y = np.ones((6, 3)), np.ones((6, 2))
 LABELS = np.array([0, 1, 2, 0, 1, 2])

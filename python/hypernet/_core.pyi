@@ -135,7 +135,7 @@ class Network:
         optimizer: Optimizer,
         learning_rate: float,
     ) -> tuple[list[float], list[float], list[float], float, tuple[Array, ...]]:
-        """`step` in training, then the optimizer with gradients / normalizer, in one call (all outputs' sums share it)."""
+        """`step` in training, then the optimizer with gradients / normalizer, in one call."""
 
 class Hyper:
     """A hypernetwork: two networks, flags of generated target entries, the pipeline between them.

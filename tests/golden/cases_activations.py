@@ -9,10 +9,25 @@ import numpy as np
 
 from .libraries import Case, Library, draws
 
-_PLAIN = (
-    "linear relu relu6 leaky_relu elu selu gelu silu swish sigmoid tanh softplus softsign exponential hard_sigmoid "
-    "softmax log_softmax"
-).split()
+_PLAIN = [
+    "linear",
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "swish",
+    "sigmoid",
+    "tanh",
+    "softplus",
+    "softsign",
+    "exponential",
+    "hard_sigmoid",
+    "softmax",
+    "log_softmax",
+]
 _WITH_PARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("relu", {"negative_slope": 0.1}),
     ("relu", {"max_value": 1.5}),

@@ -236,7 +236,7 @@ def _mistake(name: str, library: Library) -> Any:
         warnings.simplefilter("ignore")
         try:
             _mistakes()[name](library.k)
-        except Exception as error:  # noqa: BLE001 (the kind of error is what is asked)
+        except Exception as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             return {"type": type(error).__name__, "message": lines[0] if lines else ""}
     return {"type": "no error", "message": ""}

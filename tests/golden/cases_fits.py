@@ -213,5 +213,5 @@ def cases() -> dict[str, Case]:
         "fits/by batch": _by_batch,
         "fits/embedding": _embedding,
     }
-    TOLERANCES.update({name: 1e-11 for name in found})
+    TOLERANCES.update(dict.fromkeys(found, 1e-11))
     return found

@@ -60,10 +60,24 @@ _ONE: list[tuple[str, Maker, Shapes]] = [
     ("LayerNormalization no center", lambda k: k.layers.LayerNormalization(center=False), [(6,)]),
     ("LayerNormalization no scale", lambda k: k.layers.LayerNormalization(scale=False), [(6,)]),
 ]
-for _name in (
-    "linear relu relu6 leaky_relu elu selu gelu silu sigmoid tanh softplus softsign exponential hard_sigmoid softmax "
-    "log_softmax"
-).split():
+for _name in [
+    "linear",
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "sigmoid",
+    "tanh",
+    "softplus",
+    "softsign",
+    "exponential",
+    "hard_sigmoid",
+    "softmax",
+    "log_softmax",
+]:
     _ONE.append((f"Dense {_name}", lambda k, name=_name: k.layers.Dense(4, activation=name), [(3,)]))  # type: ignore[misc]
 
 

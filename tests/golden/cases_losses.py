@@ -26,10 +26,14 @@ _LOSSES: list[tuple[str, dict[str, Any], str]] = [
     ("SparseCategoricalCrossentropy", {"from_logits": True}, "labels"),
 ]
 _REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
-_FUNCTIONS = (
-    "mean_squared_error mean_absolute_error huber binary_crossentropy categorical_crossentropy "
-    "sparse_categorical_crossentropy"
-).split()
+_FUNCTIONS = [
+    "mean_squared_error",
+    "mean_absolute_error",
+    "huber",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "sparse_categorical_crossentropy",
+]
 
 
 def _data(kind: str, logits: bool, shape: tuple[int, ...]) -> tuple[Array, Array]:

@@ -122,9 +122,14 @@ def cases() -> dict[str, Case]:
         found[f"metrics/{name} {parameters} {data.__name__}"] = partial(_stream, name, parameters, data)
     for name in ("Mean", "Sum"):
         found[f"metrics/{name}"] = partial(_reductions, name)
-    for name in (
-        "binary_accuracy categorical_accuracy sparse_categorical_accuracy top_k_categorical_accuracy "
-        "sparse_top_k_categorical_accuracy mean_squared_error mean_absolute_error"
-    ).split():
+    for name in [
+        "binary_accuracy",
+        "categorical_accuracy",
+        "sparse_categorical_accuracy",
+        "top_k_categorical_accuracy",
+        "sparse_top_k_categorical_accuracy",
+        "mean_squared_error",
+        "mean_absolute_error",
+    ]:
         found[f"metrics/{name}"] = partial(_function, name)
     return found

@@ -89,9 +89,7 @@ def contenders() -> list[Contender]:
     """The hypernetwork, then (a) to (d)."""
     return [
         Contender("hypernetwork", "hypernetwork: the angle makes a 64-32-10", build_hypernetwork, _as_tasks),
-        Contender(
-            "a", "(a) one 64-32-10, all angles", lambda: target_network(PIXELS, CLASSES, hidden=HIDDEN), _alone
-        ),
+        Contender("a", "(a) one 64-32-10, all angles", lambda: target_network(PIXELS, CLASSES, hidden=HIDDEN), _alone),
         Contender(
             "b", "(b) one 64-32-10, upright only", lambda: target_network(PIXELS, CLASSES, hidden=HIDDEN), _alone, True
         ),

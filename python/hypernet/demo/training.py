@@ -88,7 +88,12 @@ def _upright(turned: Turned) -> Turned:
 
 
 def train(
-    contender: Contender, training: Turned, validation: Turned, settings: Settings, seed: int, say: Callable[[str], None]
+    contender: Contender,
+    training: Turned,
+    validation: Turned,
+    settings: Settings,
+    seed: int,
+    say: Callable[[str], None],
 ) -> Trained:
     """Train with each learning rate.
 

@@ -190,4 +190,4 @@ def _weighs(shape: tuple[int, ...], leading: tuple[int, ...]) -> bool:
 
 def _mode(examples: Examples) -> _core.Mode:
     mode: Any = examples.mode
-    return mode  # type: ignore[no-any-return]
+    return mode
