@@ -137,6 +137,30 @@ static void find_uses(hn_plan *plan)
     }
 }
 
+/* Which inputs' data a node with a check reads: integers are inputs, or inputs that ops have moved. */
+static hn_status find_checked(hn_plan *plan, hn_error *error)
+{
+    size_t inputs = (size_t)plan->input_count, tensors = (size_t)plan->tensor_count;
+    unsigned char *reads = hn_memory_allocate(tensors, 1, error);
+    hn_status status = reads ? HN_OK : HN_ERROR_MEMORY;
+    for (int32_t n = 0; status == HN_OK && n < plan->node_count; n++) {
+        if (!plan->nodes[n].op->check)
+            continue;
+        if (!plan->checked && !(plan->checked = hn_memory_allocate((size_t)plan->node_count, inputs, error)))
+            status = HN_ERROR_MEMORY;
+        memset(reads, 0, tensors);
+        for (int32_t m = n; m >= 0; m--) {
+            const plan_node *node = &plan->nodes[m];
+            for (int32_t i = 0; (m == n || reads[node->output]) && i < node->info.input_count; i++)
+                reads[node->inputs[i]] = plan->tensors[node->inputs[i]].info.dtype == HN_INT64;
+        }
+        for (int32_t i = 0; status == HN_OK && i < plan->input_count; i++)
+            plan->checked[(size_t)n * inputs + (size_t)i] = reads[plan->inputs[i]];
+    }
+    hn_memory_free(reads);
+    return status;
+}
+
 static hn_status plan_fill(hn_plan *plan, const hn_graph *graph, const hn_shape *shapes, hn_error *error)
 {
     size_t nodes = (size_t)graph->node_count, tensors = (size_t)graph->tensor_count;
@@ -168,7 +192,8 @@ static hn_status plan_fill(hn_plan *plan, const hn_graph *graph, const hn_shape 
     if (status != HN_OK)
         return status;
     find_uses(plan);
-    return plan_assign(plan, error);
+    status = find_checked(plan, error);
+    return status == HN_OK ? plan_assign(plan, error) : status;
 }
 
 hn_plan *hn_plan_create(const hn_graph *graph, const hn_shape *input_shapes, hn_isa isa, hn_error *error)
@@ -214,6 +239,7 @@ void hn_plan_free(hn_plan *plan)
     hn_memory_free(plan->inputs);
     hn_memory_free(plan->outputs);
     hn_memory_free(plan->entry_sizes);
+    hn_memory_free(plan->checked);
     hn_memory_free(plan->values.bytes);
     hn_memory_free(plan->values.busy_until);
     hn_memory_free(plan->gradients.bytes);

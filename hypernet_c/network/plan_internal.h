@@ -6,6 +6,9 @@
 
 enum { PLAN_FOREVER = INT32_MAX };
 
+/* Elements a row that a tensor may have: far beyond memory, and sums over a plan's tensors do not overflow. */
+#define PLAN_ROW_MOST ((int64_t)1 << 40)
+
 /* Tensors that share memory (through reshapes) are one class; its first tensor is the root and stands for all. What is
    said of uses, inputs and outputs holds for roots. */
 typedef struct plan_tensor {
@@ -47,6 +50,7 @@ struct hn_plan {
     plan_node *nodes;
     int32_t *inputs, *outputs;   /* tensor numbers */
     int64_t *entry_sizes;
+    unsigned char *checked;      /* node x input: the node's check reads the input; NULL: no node has a check */
     plan_slots values, gradients;
     int64_t temporary;           /* elements a row that gradients need before they are added */
     size_t scratch;              /* bytes a thread */
@@ -81,6 +85,9 @@ void plan_find_wanted(const hn_plan *plan, const hn_run *run);
 
 /* Where this run's inputs and values are: fills views and input_views. */
 void plan_place_values(const hn_plan *plan, const hn_run *run);
+
+/* 1 if ops may write rows of `size` elements to this view: rows and groups come forward and do not overlap. */
+int plan_writable(const hn_run *run, int64_t size, const hn_view *view);
 
 /* The call of an op, all but what backward adds. */
 hn_op_call plan_call(const hn_plan *plan, const hn_run *run, const plan_node *node);

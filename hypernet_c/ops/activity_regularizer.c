@@ -88,5 +88,6 @@ static void backward(const hn_op_call *call)
 
 const hn_op hn_op_activity_regularizer = {
     .name = "activity_regularizer", .attributes = attributes, .attribute_count = 2, .min_inputs = 1, .max_inputs = 1,
-    .flags = HN_OP_IN_PLACE, .describe = describe, .work = work, .forward = forward, .backward = backward,
+    .flags = HN_OP_IN_PLACE | HN_OP_PENALIZES, .describe = describe, .work = work, .forward = forward,
+    .backward = backward,
 };

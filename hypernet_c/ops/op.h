@@ -109,6 +109,7 @@ enum {
     HN_OP_RANDOM = 2,                  /* needs seed and call when training */
     HN_OP_IN_PLACE = 4,                /* output may be input 0's memory when nobody else reads it (inference) */
     HN_OP_READS_OUTPUT = 8,            /* backward reads the output (else only inputs and saved values) */
+    HN_OP_PENALIZES = 16,              /* backward makes a gradient of its own where activity_scale is not 0 */
 };
 
 typedef struct hn_op {
