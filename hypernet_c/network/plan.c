@@ -28,14 +28,16 @@ static hn_status inputs_close(hn_plan *plan, const hn_graph *graph, const hn_sha
         int fits = given->rank == declared->rank;
         for (int32_t a = 0; fits && a < given->rank; a++)
             fits = given->dims[a] >= 0 && (declared->dims[a] < 0 || declared->dims[a] == given->dims[a]);
-        if (!fits || hn_shape_size(given) < 0)
+        int64_t size = fits ? hn_shape_size(given) : -1;
+        if (size < 0 || size > PLAN_ROW_MOST)
             return hn_error_set(error, HN_ERROR_VALUE, "input \"%s\" expects samples of shape %s, received %s%s",
                                 graph->inputs[i].name, hn_shape_format(declared, expected, sizeof expected),
                                 hn_shape_format(given, received, sizeof received),
+                                fits ? ", which is too large" :
                                 shapes ? "" : "; a shape with open axes must be closed here");
         plan_tensor *to = &plan->tensors[tensor];
         to->info = (hn_tensor_info){*given, graph->tensors[tensor].dtype};
-        to->size = hn_shape_size(given);
+        to->size = size;
         to->input = i;
         plan->inputs[i] = tensor;
     }
@@ -96,7 +98,7 @@ static hn_status node_close(hn_plan *plan, const hn_graph *graph, const hn_graph
     plan_tensor *output = &plan->tensors[from->output];
     output->info = (hn_tensor_info){spec.output, spec.output_dtype};
     output->size = hn_shape_size(&spec.output);
-    if (output->size < 0)
+    if (output->size < 0 || output->size > PLAN_ROW_MOST)
         return hn_error_set(error, HN_ERROR_VALUE, "layer \"%s\": the output shape %s is too large", from->layer,
                             hn_shape_format(&spec.output, text, sizeof text));
     for (int32_t i = 0; i < spec.entry_count; i++)
