@@ -33,7 +33,7 @@ typedef struct hn_run {
                                           Where the input's group stride is 0, the sum over groups. The array may be NULL */
     int accumulate_input_gradients;    /* 1: add to them */
     double activity_scale;             /* see hn_op_call */
-    double *activity_penalty;          /* forward with training: added to; may be NULL */
+    double *activity_penalty;          /* forward: added to; may be NULL */
 } hn_run;
 
 /* Compiles `graph` for `input_shapes` (closed, one for each input; NULL: the declared ones must be closed). `isa`: which
@@ -66,7 +66,8 @@ size_t hn_workspace_bytes(const hn_workspace *workspace);
 int hn_workspace_fits(const hn_workspace *workspace, const hn_plan *plan, int64_t groups, int64_t rows, hn_mode mode,
                       int32_t threads);
 
-/* Checks what only the data shows (ids in range). Call it before the first write. */
+/* Checks what only the data shows (ids in range), by the run's groups, rows and inputs alone: it needs no workspace and
+   may be asked about more groups than one holds. Call it before the first write. */
 hn_status hn_plan_check(const hn_plan *plan, const hn_run *run, hn_error *error);
 
 /* Inputs to outputs. In HN_MODE_TRAINING a backward with the same run may follow, any number of times. */
@@ -78,7 +79,8 @@ void hn_plan_backward(const hn_plan *plan, const hn_run *run);
 /* The same, op by op, for a caller that supplies an op's weights just in time: begin, then nodes 0 .. count - 1 forward,
    end; begin, nodes count - 1 .. 0 backward, end. An entry's source must be right while a node that uses it runs. In one
    backward, the first node that uses an entry writes its gradient (adds, if the source accumulates) and later ones add to
-   it; hn_plan_backward_end clears the gradients of entries that no node has touched, unless they accumulate. */
+   it; a node that no gradient reaches clears what is not written yet, unless it accumulates; hn_plan_backward_end does
+   so for entries that no node uses. Whether a gradient is wanted (its pointer is not NULL) must be known at begin. */
 int32_t hn_plan_node_count(const hn_plan *plan);
 /* Entry numbers used by a node; `*count` may be 0. */
 const int32_t *hn_plan_node_entries(const hn_plan *plan, int32_t node, int32_t *count);
