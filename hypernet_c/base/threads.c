@@ -186,7 +186,7 @@ void hn_parallel(int32_t threads, int64_t chunks, double work, hn_parallel_body 
         atomic_store(&pool.busy, 0);
         return;
     }
-    int32_t worker = current_worker < 0 ? 0 : current_worker;
+    int32_t worker = current_worker > 0 && current_worker < threads ? current_worker : 0;
     for (int64_t chunk = 0; chunk < chunks; chunk++)
         body(context, chunk, worker);
 }

@@ -220,6 +220,15 @@ hn_plan *hn_plan_create(const hn_graph *graph, const hn_shape *input_shapes, hn_
     return NULL;
 }
 
+hn_plan *hn_plan_create_part(const hn_graph *graph, const int32_t *outputs, int32_t output_count,
+                             const hn_shape *input_shapes, hn_isa isa, hn_error *error)
+{
+    hn_graph part = *graph;
+    part.outputs = (int32_t *)(uintptr_t)outputs; /* only read */
+    part.output_count = output_count;
+    return hn_plan_create(&part, input_shapes, isa, error);
+}
+
 /* An array inside a node's information belongs to the plan, though the ops see it as constant. */
 static void constant_free(const void *pointer)
 {

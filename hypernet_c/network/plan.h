@@ -39,6 +39,10 @@ typedef struct hn_run {
 /* Compiles `graph` for `input_shapes` (closed, one for each input; NULL: the declared ones must be closed). `isa`: which
    kernels; pass hn_isa_default's. The graph may be freed afterwards. NULL on error. */
 hn_plan *hn_plan_create(const hn_graph *graph, const hn_shape *input_shapes, hn_isa isa, hn_error *error);
+/* The same for the part of a graph that computes these tensors, which become the outputs. Inputs and entries keep their
+   numbers; those that the part does not need are not touched by a run. */
+hn_plan *hn_plan_create_part(const hn_graph *graph, const int32_t *outputs, int32_t output_count,
+                             const hn_shape *input_shapes, hn_isa isa, hn_error *error);
 void hn_plan_free(hn_plan *plan);
 
 int32_t hn_plan_input_count(const hn_plan *plan);
