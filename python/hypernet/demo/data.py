@@ -58,16 +58,17 @@ def condition_of(angles: Any) -> Array:
     return np.stack([np.cos(radians), np.sin(radians)], axis=-1).astype(np.float32)
 
 
-def load_digits(seed: int) -> Digits:
-    """The digits in an order drawn from `seed`: 360 test, 240 validation, 1,197 training images."""
+def load_digits(seed: int, images: int | None = None) -> Digits:
+    """The digits in an order drawn from `seed`: 360 test, 240 validation, 1,197 (or only so many) training images."""
     from sklearn.datasets import load_digits as load  # type: ignore[import-untyped, unused-ignore]
 
     data = load()
-    images = np.asarray(data.images / 16.0, np.float32)
+    pixels = np.asarray(data.images / 16.0, np.float32)
     labels = np.asarray(data.target, np.int64)
     order = np.random.default_rng(seed).permutation(len(labels))
     parts = np.split(order, [TEST, TEST + VALIDATION])
-    test, validation, train = (Split(images[part], labels[part], part) for part in parts)
+    parts[2] = parts[2][:images]
+    test, validation, train = (Split(pixels[part], labels[part], part) for part in parts)
     return Digits(train, validation, test)
 
 
@@ -96,6 +97,12 @@ def trained_angles() -> Array:
     return angles[~is_left_out(angles)]
 
 
-def angles_between() -> Array:
-    """The angles in the middle between neighbours, inside the left-out range or not."""
-    return np.arange(STEP / 2, 360.0, STEP)
+def tested_angles() -> Array:
+    """0, 7.5, ..., 352.5 degrees: the trained angles, those in the middle between them, and the left-out range."""
+    return np.arange(0.0, 360.0, STEP / 2)
+
+
+def is_between(angles: Any) -> Array:
+    """Whether angles lie in the middle between two trained ones: never trained, but not in the left-out range."""
+    array = np.asarray(angles)
+    return (array % STEP == STEP / 2) & ~is_left_out(array)

@@ -45,6 +45,11 @@ class Contender:
     upright_only: bool = False
 
     @property
+    def name(self) -> str:
+        """A short name."""
+        return self.key if self.is_hyper else f"({self.key})"
+
+    @property
     def is_hyper(self) -> bool:
         """Whether it is the hypernetwork."""
         return self.arrange is _as_tasks

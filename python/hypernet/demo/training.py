@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,26 +19,45 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Settings:
-    """How much is trained: learning rates tried, epochs at most, and the patience that makes a plateau.
+    """How much is trained.
 
     The learning rate falls to a third after `patience` epochs without a better validation accuracy; training ends after
-    three times as many, and the weights of the best epoch are kept.
+    three times as many, which is what "plateau" means here, and the weights of the best epoch are kept.
     """
 
-    rates: tuple[float, ...] = (0.003, 0.01, 0.03)
-    epochs: int = 300
-    patience: int = 6
+    rates: tuple[float, ...]  # learning rates tried
+    patience: int
+    epochs: int = 400  # at most
     rows: int = 48  # images of each angle in a batch
+    images: int | None = None  # None: all training images
+
+
+QUICK = Settings(rates=(0.003, 0.01), patience=4)
+FULL = Settings(rates=(0.001, 0.003, 0.01, 0.03), patience=6)
+
+
+class Progress(Protocol):
+    """What wants to know how far training is."""
+
+    def begin(self, text: str) -> None:
+        """One training of one contender starts."""
+
+    def epoch(self, number: int, accuracy: float) -> None:
+        """An epoch has ended with this accuracy on the validation images."""
+
+    def end(self) -> None:
+        """The training has ended."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The best of one contender's models, its learning rate, and what each rate reached on the validation images."""
+    """The best of one contender's models, and how it was found."""
 
     model: Any
     rate: float
     epochs: int
-    validation: dict[float, float]
+    at_plateau: bool  # False: it ended because of the limit of epochs
+    validation: dict[float, float]  # the best accuracy that each rate reached
 
 
 class Batches(PyDataset):
@@ -50,7 +68,7 @@ class Batches(PyDataset):
         self._contender = contender
         self._turned = turned
         self._conditions = turned.conditions
-        self._rows = rows
+        self._rows = min(rows, turned.images.shape[1])
         self._rng = np.random.default_rng(seed)
         self._order = self._draw()
 
@@ -74,12 +92,12 @@ class Batches(PyDataset):
 class _Report(callbacks.Callback):
     """Says how far one training is."""
 
-    def __init__(self, say: Callable[[str], None], text: str) -> None:
+    def __init__(self, progress: Progress) -> None:
         super().__init__()
-        self._say, self._text = say, text
+        self._progress = progress
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._say(f"{self._text}, epoch {epoch + 1}, validation {(logs or {})['val_accuracy']:.3f}")
+        self._progress.epoch(epoch + 1, (logs or {})["val_accuracy"])
 
 
 def _upright(turned: Turned) -> Turned:
@@ -88,12 +106,7 @@ def _upright(turned: Turned) -> Turned:
 
 
 def train(
-    contender: Contender,
-    training: Turned,
-    validation: Turned,
-    settings: Settings,
-    seed: int,
-    say: Callable[[str], None],
+    contender: Contender, training: Turned, validation: Turned, settings: Settings, seed: int, progress: Progress
 ) -> Trained:
     """Train with each learning rate.
 
@@ -105,34 +118,48 @@ def train(
     settings : Settings
     seed : int
         Of initial weights and order: the same for all rates and contenders.
-    say : callable
-        Takes a line about progress.
+    progress : Progress
     """
     if contender.upright_only:
         training, validation = _upright(training), _upright(validation)
-    labels = np.broadcast_to(validation.labels, validation.images.shape[:2])
-    held = contender.arrange(validation.conditions, validation.images), contender.labels(labels)
     best: Trained | None = None
     reached: dict[float, float] = {}
     for rate in settings.rates:
-        set_random_seed(seed)
-        model = contender.build()
-        model.compile(optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
-        name = contender.key if len(contender.key) > 1 else f"({contender.key})"
-        history = model.fit(
-            Batches(contender, training, settings.rows, seed),
-            validation_data=held,
-            validation_batch_size=1 << 20,
-            epochs=settings.epochs,
-            verbose=0,
-            callbacks=[
-                callbacks.ReduceLROnPlateau("val_accuracy", 0.3, settings.patience, min_delta=0.0),
-                callbacks.EarlyStopping("val_accuracy", patience=3 * settings.patience, restore_best_weights=True),
-                _Report(say, f"{name}, rate {rate:g}"),
-            ],
-        )
-        reached[rate] = max(history.history["val_accuracy"])
-        if best is None or reached[rate] > max(value for other, value in reached.items() if other != rate):
-            best = Trained(model, rate, len(history.epoch), reached)
-    assert best is not None
+        progress.begin(f"{contender.name}, rate {rate:g}")
+        model, accuracies = _train_with(rate, contender, training, validation, settings, seed, progress)
+        progress.end()
+        reached[rate] = max(accuracies)
+        if best is None or reached[rate] > reached[best.rate]:
+            best = Trained(model, rate, len(accuracies), len(accuracies) < settings.epochs, reached)
+    if best is None:
+        raise ValueError("There is no learning rate to try.")
     return best
+
+
+def _train_with(
+    rate: float,
+    contender: Contender,
+    training: Turned,
+    validation: Turned,
+    settings: Settings,
+    seed: int,
+    progress: Progress,
+) -> tuple[Any, list[float]]:
+    """The model of the best epoch, and the validation accuracy after each."""
+    set_random_seed(seed)
+    model = contender.build()
+    model.compile(optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    labels = np.broadcast_to(validation.labels, validation.images.shape[:2])
+    history = model.fit(
+        Batches(contender, training, settings.rows, seed),
+        validation_data=(contender.arrange(validation.conditions, validation.images), contender.labels(labels)),
+        validation_batch_size=1 << 20,
+        epochs=settings.epochs,
+        verbose=0,
+        callbacks=[
+            callbacks.ReduceLROnPlateau("val_accuracy", 0.3, settings.patience, min_delta=0.0),
+            callbacks.EarlyStopping("val_accuracy", patience=3 * settings.patience, restore_best_weights=True),
+            _Report(progress),
+        ],
+    )
+    return model, history.history["val_accuracy"]
