@@ -181,25 +181,28 @@ void hn_plan_backward_node(const hn_plan *plan, const hn_run *run, int32_t index
     gather_input_gradients(plan, run, node);
 }
 
+static void input_clear(const hn_plan *plan, const hn_run *run, int32_t input)
+{
+    int32_t root = plan->inputs[input];
+    const plan_tensor *tensor = &plan->tensors[root];
+    const hn_view *view = &run->workspace->gradients[root];
+    size_t element = hn_dtype_size(plan->dtype), bytes = (size_t)tensor->size * element;
+    int others = plan->part && tensor->uses == 0 && tensor->outputs == 0;
+    if (!run->workspace->wanted[root] || run->workspace->started[root] || others)
+        return;
+    int64_t groups = view->group_stride == 0 ? 1 : run->groups; /* a sum over groups, even over none */
+    for (int64_t g = 0; g < groups; g++)
+        for (int64_t r = 0; r < run->rows; r++)
+            memset(hn_move(view->data, g * view->group_stride + r * view->row_stride, element), 0, bytes);
+}
+
 /* What nothing has contributed to is zero. */
 void hn_plan_backward_end(const hn_plan *plan, const hn_run *run)
 {
-    hn_workspace *workspace = run->workspace;
-    for (int32_t entry = 0; entry < plan->entry_count; entry++)
+    for (int32_t entry = 0; !plan->part && entry < plan->entry_count; entry++)
         entry_clear(plan, run, entry);
-    for (int32_t i = 0; i < plan->input_count; i++) {
-        int32_t root = plan->inputs[i];
-        const hn_view *view = &workspace->gradients[root];
-        size_t element = hn_dtype_size(plan->dtype), bytes = (size_t)plan->tensors[root].size * element;
-        if (!workspace->wanted[root] || workspace->started[root])
-            continue;
-        int64_t groups = view->group_stride == 0 && run->groups > 1 ? 1 : run->groups;
-        if (run->inputs[i].group_stride == 0)
-            groups = 1; /* the sum over no groups, too */
-        for (int64_t g = 0; g < groups; g++)
-            for (int64_t r = 0; r < run->rows; r++)
-                memset(hn_move(view->data, g * view->group_stride + r * view->row_stride, element), 0, bytes);
-    }
+    for (int32_t i = 0; i < plan->input_count; i++)
+        input_clear(plan, run, i);
 }
 
 void hn_plan_backward(const hn_plan *plan, const hn_run *run)

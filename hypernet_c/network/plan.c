@@ -226,7 +226,10 @@ hn_plan *hn_plan_create_part(const hn_graph *graph, const int32_t *outputs, int3
     hn_graph part = *graph;
     part.outputs = (int32_t *)(uintptr_t)outputs; /* only read */
     part.output_count = output_count;
-    return hn_plan_create(&part, input_shapes, isa, error);
+    hn_plan *plan = hn_plan_create(&part, input_shapes, isa, error);
+    if (plan)
+        plan->part = 1;
+    return plan;
 }
 
 /* An array inside a node's information belongs to the plan, though the ops see it as constant. */

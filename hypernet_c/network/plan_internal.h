@@ -50,6 +50,7 @@ struct hn_plan {
     plan_node *nodes;
     int32_t *inputs, *outputs;   /* tensor numbers */
     int64_t *entry_sizes;
+    int part;                    /* of a graph: what it does not need belongs to others */
     unsigned char *checked;      /* node x input: the node's check reads the input; NULL: no node has a check */
     plan_slots values, gradients;
     int64_t temporary;           /* elements a row that gradients need before they are added */
