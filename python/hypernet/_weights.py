@@ -7,6 +7,7 @@ order, and everything that used the old ones is bound anew when it runs next.
 from __future__ import annotations
 
 import math
+import threading
 import weakref
 import zlib
 from collections.abc import Sequence
@@ -54,6 +55,7 @@ class Block:
 
 
 _blocks: weakref.WeakValueDictionary[int, Block] = weakref.WeakValueDictionary()
+_joining = threading.RLock()  # two threads may run a model for the first time at once
 
 
 def block_of(store: _core.Store) -> Block | None:
@@ -188,9 +190,15 @@ def join(weights: Sequence[Weight], contiguous: bool = False) -> Block | None:
     """
     if not weights:
         return None
-    blocks = list(dict.fromkeys(weight.block for weight in weights))
-    if len(blocks) == 1 and (not contiguous or is_contiguous(weights)):
-        return blocks[0]
+    with _joining:
+        blocks = list(dict.fromkeys(weight.block for weight in weights))
+        if len(blocks) == 1 and (not contiguous or is_contiguous(weights)):
+            return blocks[0]
+        return _unite(weights, blocks)
+
+
+def _unite(weights: Sequence[Weight], blocks: list[Block]) -> Block:
+    """A new block for these weights and for all that lives in their old blocks."""
     for block in blocks:
         if block.store.live_views:
             names = ", ".join(weight.path for weight in block.living()[:4])

@@ -91,7 +91,8 @@ def functional_vjp(
     y : array, or nested arrays
         The outputs.
     pullback : callable
-        `pullback(dy)` has `.theta` (in theta's shape) and `.inputs` (nested as x); it may be called again.
+        `pullback(dy)` has `.theta` (in theta's shape) and `.inputs` (nested as x; None for ids). It may be called again.
+        It reads theta and x where they are used in place, so they must keep their values until then.
 
     Examples
     --------

@@ -261,6 +261,7 @@ def _model_from(config: dict[str, Any], tensors: dict[str, Array], custom_object
     target = deserialize_layer(parts["target"], custom_objects)
     base = tensors["base"] if parts["has_base"] else None
     model = HyperModel(generator, target, generated=parts["generated"], base=base, init=None, name=parts["name"])
+    model._init = parts.get("init", "hyperfan_in")
     _mark_initialized(model)
     return model
 
@@ -309,6 +310,7 @@ def load_weights(model: Any, filepath: str | os.PathLike[str], **kwargs: Any) ->
     _fill(model, path, tensors)
     if base is not None:
         base[...] = tensors["base"]
+        model._core = None  # made anew with this base
 
 
 # ---- pickle and deepcopy ----
@@ -319,6 +321,8 @@ def snapshot(model: Any) -> dict[str, Any]:
         "config": model.get_config(),
         "built": model.built,
         "weights": model.get_weights(),
+        # A HyperModel's target keeps weights of its own beneath the generated ones.
+        "target": model.target.get_weights() if hasattr(model, "generator") else None,
         "base": getattr(model, "_base", None),
         "trainable": [weight._own_trainable for weight in model._weights_in_order()],
         "checksums": [weight.initial_checksum for weight in model._weights_in_order()],
@@ -335,6 +339,8 @@ def rebuild(cls: type[Any], state: dict[str, Any]) -> Any:
     else:
         model = cls.from_config(state["config"])
     if state["built"]:
+        if state["target"] is not None:
+            model.target.set_weights(state["target"])
         model.set_weights(state["weights"])
     for weight, own, checksum in zip(model._weights_in_order(), state["trainable"], state["checksums"], strict=True):
         weight._own_trainable, weight.initial_checksum = own, checksum

@@ -103,6 +103,7 @@ class HyperModel(HyperPullbacks, HyperData, ParameterVector, Trainer):
         self._check_sizes()
         self._check_sharing()
         self._penalties = check_generated(target._weights_in_order(), self._flags)
+        self._init = init
         self._base = base_vector(base, target, self._flags)
         self._core: _core.Hyper | None = None
         self._networks: tuple[_core.Network, _core.Network] | None = None
@@ -404,6 +405,7 @@ class HyperModel(HyperPullbacks, HyperData, ParameterVector, Trainer):
             "target": serialize_layer(self._target),
             "generated": self._generated_argument,
             "has_base": self._base is not None,
+            "init": self._init,
         }
 
     @classmethod
@@ -414,7 +416,8 @@ class HyperModel(HyperPullbacks, HyperData, ParameterVector, Trainer):
         generator = deserialize_layer(config["generator"], custom_objects)
         target = deserialize_layer(config["target"], custom_objects)
         base = "target" if config.get("has_base") else None
-        return cls(generator, target, generated=config.get("generated"), base=base, name=config.get("name"))
+        init = config.get("init", "hyperfan_in")
+        return cls(generator, target, generated=config.get("generated"), base=base, init=init, name=config.get("name"))
 
     def __repr__(self) -> str:
         return f"<HyperModel name={self.name}, generator={self._generator.name}, target={self._target.name}>"

@@ -185,6 +185,8 @@ def meet_quickly(cond: Any, x: Any, condition_leaves: Sequence[Leaf], input_leav
     if cond.dtype != cond_dtype or x.dtype != dtype or one == (1,):
         return None
     given, shape = cond.shape, x.shape
+    if not given or not shape:
+        return None
     if given[1:] == one:
         groups = given[0]
         if shape[1:] == row:

@@ -54,7 +54,8 @@ class HyperPullbacks(HyperData):
             The outputs.
         pullback : callable
             `pullback(dy)` has `.condition` and `.inputs` (shaped and nested as given; None for ids) and `.params`
-            (flat, as `params`). It may be called again.
+            (flat, as `params`). It may be called again. It reads `cond` and `x` where they are used in place, so they
+            must keep their values until then.
 
         Raises
         ------

@@ -346,7 +346,8 @@ class Model(ModelData, ParameterVector, Trainer, Layer):
         y : array, or nested arrays
             The outputs.
         pullback : callable
-            `pullback(dy)` has `.inputs` (nested as x) and `.params` (P,); it may be called again.
+            `pullback(dy)` has `.inputs` (shaped and nested as x; None for ids) and `.params` (P,). It may be called
+            again. It reads x where x is used in place, so x must keep its values until then.
 
         Raises
         ------
@@ -364,6 +365,7 @@ class Model(ModelData, ParameterVector, Trainer, Layer):
         """
         inputs = self._standardize_inputs(x)
         network = self._bound()
+        given = [np.shape(value) for value in self._check_structure(x)[1]]
         number = call_seed(training, seed)
         outputs = network.predict(inputs, None, training, number, 0)
         versions = Versions(self._stores())
@@ -372,7 +374,10 @@ class Model(ModelData, ParameterVector, Trainer, Layer):
         def run(output_gradients: tuple[Array, ...]) -> Gradients:
             found, params = network.gradients(inputs, output_gradients, True, True, training, number, 0)
             assert found is not None
-            return Gradients(pack_outputs(structure, found), params)
+            shaped = [
+                None if gradient is None else gradient.reshape(s) for gradient, s in zip(found, given, strict=True)
+            ]
+            return Gradients(pack_outputs(structure, shaped), params)
 
         output_structure = self._known("outputs").output_structure
         pullback = Pullback(outputs, output_structure, self.output_names, run, lambda: versions.check(self._stores()))
