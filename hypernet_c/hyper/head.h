@@ -10,26 +10,35 @@ typedef struct hn_head_call {
     const hn_kernels *kernels;
     int32_t threads;
     int64_t groups;                 /* in this block */
-    int64_t width;                  /* features a group (0 for "given") */
+    int64_t width;                  /* features a group */
     int64_t columns;                /* P */
-    const void *features;           /* (groups, width): the trunk's output; for "values" and "given" theta itself */
+    const void *features;           /* (groups, width): the trunk's output; where the head is an identity, theta itself */
     int64_t feature_stride;         /* elements from group to group */
-    void *feature_gradient;         /* (groups, width), accumulated; or NULL */
+    void *feature_gradient;         /* (groups, width), added to; or NULL */
     int64_t feature_gradient_stride;
-    hn_source kernel, bias;         /* "dense": the head's (width, P) and (P,) weights with gradients */
+    hn_source kernel, bias;         /* "dense": the head's (width, P) and (P,) weights with gradients; bias may be NULL */
     const void *base;               /* (P,) or NULL */
     void *scratch;                  /* threads * scratch_stride bytes */
     size_t scratch_stride;
+    void *partial;                  /* what partial_size asked for */
 } hn_head_call;
 
 typedef struct hn_head {
     const char *name;
+    /* 1: theta is base + features. Where base is NULL theta lies in `features` and is used in place; its gradient is that
+       of the features, which the target's ops write in place: pull is NULL. */
+    int identity;
+    /* Bytes of scratch a thread. */
+    size_t (*scratch_size)(const hn_kernels *kernels);
+    /* Bytes that pull needs besides. May be NULL: none. */
+    size_t (*partial_size)(const hn_kernels *kernels, int64_t groups, int64_t width);
+    /* Estimated floating-point operations for one column of one group, forward. */
+    double (*work)(int64_t width);
     /* theta[g, first .. first + count) of every group into tile (groups, count) with leading dimension `ld`. */
     void (*fill)(const hn_head_call *call, int64_t first, int64_t count, void *tile, int64_t ld);
-    /* The other way: dtheta tile of the same place, added to feature_gradient and to the weights' gradients. */
+    /* The other way: dtheta tile of the same place, added to feature_gradient, and to the weights' gradients (which it
+       overwrites where their `accumulate` is 0). */
     void (*pull)(const hn_head_call *call, int64_t first, int64_t count, const void *tile, int64_t ld);
-    /* 1: fill is not needed where base is NULL, theta lies in `features` and may be used in place. */
-    int theta_in_place;
 } hn_head;
 
 const hn_head *hn_head_find(const char *name);

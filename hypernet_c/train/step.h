@@ -20,6 +20,16 @@ int hn_step_fuse(const hn_plan *plan, int32_t output, hn_loss *loss);
 /* Bytes of scratch for hn_step_gradients. */
 size_t hn_step_scratch(const hn_plan *plan, int64_t groups, int64_t rows);
 
+/* Labels of all outputs in range for groups x rows; and no more outputs than hn_step_sums has room for. */
+hn_status hn_step_check(const hn_plan *plan, const hn_loss *losses, const hn_target *targets, int64_t groups,
+                        int64_t rows, hn_error *error);
+
+/* Losses of every output after a forward with `run`, added to `sums`. If `gradients` (a view for each output) is not NULL
+   it is pointed at the outputs' gradients, which are made in `scratch`, and `at_logits` says which of them are with
+   respect to the logits. */
+void hn_step_losses(const hn_plan *plan, const hn_run *run, const hn_loss *losses, const hn_target *targets,
+                    hn_view *gradients, unsigned char *at_logits, void *scratch, hn_step_sums *sums);
+
 /* Forward with `run`, losses of every output against `targets`, and backward into the run's sources (and its input
    gradients if wanted). run->outputs must all have data, contiguous. Gradients are of the sum over positions of scale *
    weight * loss: not normalised. `sums` is overwritten. If `backward` is 0, only the sums are made. */

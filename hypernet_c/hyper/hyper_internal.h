@@ -1,0 +1,157 @@
+/* What a hypernetwork, its workspace and a block of groups are made of; for the files of this floor only. */
+#ifndef HN_HYPER_HYPER_INTERNAL_H
+#define HN_HYPER_HYPER_INTERNAL_H
+
+#include "hyper.h"
+#include "head.h"
+#include "../ops/fold.h"
+#include <stdatomic.h>
+
+/* A node of the target that has generated weights or not, in the order of the plan. Its columns of theta lie together. */
+typedef struct hyper_node {
+    int32_t node;                    /* of the target's plan; -1: generated weights that no node uses */
+    int32_t entry_count;             /* generated ones */
+    int32_t entries[HN_MAX_ENTRIES];
+    int64_t column, count;           /* its columns of theta */
+    int first;                       /* no earlier node uses the same columns */
+} hyper_node;
+
+/* How large blocks may be. Chosen once, from the sizes of the networks alone. */
+typedef struct hyper_limits {
+    int64_t groups;                  /* in a block */
+    int64_t rows;                    /* groups x rows that go through the target together */
+    int64_t kept_groups;             /* in a block whose groups have more rows than that */
+    int keep;                        /* theta of a block is kept whole; else a node's at a time */
+} hyper_limits;
+
+struct hn_hyper {
+    const hn_head *head;
+    hn_plan *generator;              /* without the head; NULL: theta is given */
+    hn_plan *target;
+    size_t element;
+    int64_t count, width;            /* P; features a group */
+    int32_t head_kernel, head_bias;  /* entries of the generator that are the head's; -1: none */
+    int32_t generator_entries, target_entries;
+    int64_t *columns;                /* a target entry: its first column of theta; -1: the target's own */
+    int64_t *entry_sizes;            /* a target entry */
+    hyper_node *nodes;
+    int32_t node_count;
+    int64_t node_columns;            /* most columns of one node */
+    int own;                         /* some target entry is not generated */
+    int shared;                      /* some columns are used by several nodes */
+    hyper_limits limits[2];          /* a mode */
+};
+
+/* How a run of groups x rows is cut. */
+typedef struct hyper_sizes {
+    int64_t groups;                  /* in a block */
+    int64_t part_groups, part_rows;  /* in a part of it that goes through the target at once: the block, some of its
+                                        groups with all rows, or some rows of one group */
+    int keep;
+} hyper_sizes;
+
+/* Memory for one block. */
+typedef struct hyper_slice {
+    hn_workspace *generator, *target;
+    hn_view *conditions, *condition_gradients;
+    hn_view *inputs, *input_gradients;
+    hn_view *outputs, *output_gradients, *predictions; /* predictions: memory for the outputs of a part, without gaps */
+    hn_view *features, *feature_gradient;              /* one each; no data where theta is given */
+    hn_source *generator_sources, *target_sources;
+    hn_target *targets;
+    unsigned char *at_logits;
+    char *theta, *dtheta, *step_scratch, *head_scratch, *head_partial;
+    double *penalties;                                 /* a group */
+} hyper_slice;
+
+struct hn_hyper_workspace {
+    const hn_hyper *hyper;
+    int64_t groups, rows;
+    hn_mode mode;
+    int32_t threads, slice_count;
+    size_t bytes, head_scratch_stride;
+    hyper_slice *slices;             /* the first is for all threads, the others for one each */
+};
+
+/* What the caller of a run wants backward. */
+typedef struct hyper_wants {
+    int backward;
+    int theta, features;             /* gradients of theta, and of what the head makes it from */
+    int add_conditions, add_inputs;  /* to be added up over blocks: cleared beforehand */
+} hyper_wants;
+
+typedef struct hyper_progress {
+    const hn_cancel *cancel;
+    _Atomic int cancelled;
+} hyper_progress;
+
+/* A block of groups on its way through generator, target and back. */
+typedef struct hyper_block {
+    const hn_hyper *hyper;
+    const hn_hyper_run *run;
+    const hn_hyper_workspace *workspace;
+    const hyper_slice *slice;
+    const hyper_wants *wants;
+    hyper_progress *progress;
+    hyper_sizes sizes;
+    int32_t threads;
+    int on_caller;                   /* this thread may call the cancel callback */
+    double unpolled;                 /* nanoseconds of work since it did */
+    int64_t first, groups;           /* groups first .. first + groups - 1 of the run */
+    int64_t part_first, part_groups, row, rows; /* the part at hand; part_first counts from `first` */
+    int theta_shared;                /* one theta for all groups of the run */
+    hn_head_call head;
+    hn_run generator, target;
+    double activity[2], penalty;     /* sums of the run so far: generator's, target's; penalties */
+} hyper_block;
+
+/* Where theta (or its gradient) of a node lies, at group 0 of the block. */
+typedef struct hyper_place {
+    char *data;
+    int64_t stride;
+} hyper_place;
+
+/* sizes.c */
+void hyper_limits_choose(hn_hyper *hyper);
+hyper_sizes hyper_sizes_of(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows);
+int64_t hyper_padded(const hn_hyper *hyper, int64_t count); /* leading dimension of a tile */
+int64_t hyper_theta_elements(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows); /* -1: overflows */
+int64_t hyper_part_rows(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows); /* most of one part */
+
+/* check.c: everything that can be wrong with a run. */
+hn_status hyper_check(const hn_hyper *hyper, const hn_hyper_run *run, int gradients, hn_error *error);
+
+/* predict.c: 1 if blocks are handed to the threads, 0 if threads work together inside each. */
+int hyper_blocks_in_parallel(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int32_t threads);
+
+/* block.c */
+void hyper_block_begin(hyper_block *block, int64_t first); /* through the generator */
+void hyper_part_begin(hyper_block *block, int64_t part_first, int64_t row);
+int hyper_part_next(hyper_block *block); /* 0: there is no further part */
+int hyper_part_is_block(const hyper_block *block);
+int hyper_theta_in_place(const hyper_block *block);
+hyper_place hyper_theta(const hyper_block *block, const hyper_node *node);
+void hyper_fill(hyper_block *block, const hyper_node *node);
+int hyper_part_forward(hyper_block *block); /* 1: cancelled */
+int hyper_poll(hyper_block *block, double nanoseconds);
+
+/* backward.c */
+int hyper_part_backward(hyper_block *block);
+int hyper_block_finish(hyper_block *block);
+hyper_place hyper_dtheta(const hyper_block *block, const hyper_node *node);
+
+/* penalty.c */
+int hyper_penalized(const hyper_block *block, const hyper_node *node);
+void hyper_penalty_values(hyper_block *block, const hyper_node *node);
+void hyper_penalty_gradients(hyper_block *block, const hyper_node *node);
+
+/* counters.c */
+void hyper_count(int64_t generator_rows, int64_t calls);
+
+/* Nanoseconds that so many floating-point operations take at full speed. */
+static inline double hyper_time(double flops)
+{
+    return flops / 50.0;
+}
+
+#endif

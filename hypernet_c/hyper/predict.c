@@ -1,0 +1,76 @@
+/* Forward only: blocks of groups do not depend on each other. */
+#include "hyper_internal.h"
+#include "../base/threads.h"
+
+typedef struct predict_job {
+    const hn_hyper *hyper;
+    const hn_hyper_run *run;
+    hyper_sizes sizes;
+    hyper_progress progress;
+    int32_t threads; /* inside a block */
+} predict_job;
+
+static const hyper_wants nothing;
+
+int hyper_blocks_in_parallel(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int32_t threads)
+{
+    if (mode != HN_MODE_INFERENCE || threads == 1)
+        return 0;
+    return groups / hyper_sizes_of(hyper, mode, groups, rows).groups >= 2 * (int64_t)threads;
+}
+
+static void predict_block(void *context, int64_t chunk, int32_t worker)
+{
+    predict_job *job = context;
+    const hn_hyper_workspace *workspace = job->run->workspace;
+    hyper_block block = {
+        .hyper = job->hyper, .run = job->run, .workspace = workspace, .slice = &workspace->slices[worker],
+        .wants = &nothing, .progress = &job->progress, .sizes = job->sizes, .threads = job->threads,
+        .on_caller = worker == 0,
+    };
+    if (atomic_load_explicit(&job->progress.cancelled, memory_order_relaxed))
+        return;
+    block.unpolled = 1e9; /* asked once a block at least */
+    hyper_block_begin(&block, chunk * job->sizes.groups);
+    hyper_part_begin(&block, 0, 0);
+    do
+        if (hyper_part_forward(&block))
+            return;
+    while (hyper_part_next(&block));
+}
+
+/* Estimated nanoseconds of a run. */
+static double total_time(const hn_hyper *hyper, const hn_hyper_run *run)
+{
+    double group = hyper->head->work(hyper->width) * (double)hyper->count;
+    group += hn_plan_work(hyper->target) * (double)run->rows;
+    if (hyper->generator)
+        group += hn_plan_work(hyper->generator);
+    return hyper_time(group * (double)run->groups);
+}
+
+hn_status hn_hyper_predict(const hn_hyper *hyper, const hn_hyper_run *run, hn_error *error)
+{
+    hn_status status = hyper_check(hyper, run, 0, error);
+    if (status != HN_OK)
+        return status;
+    hyper_count(0, 1);
+    if (run->groups == 0 || run->rows == 0)
+        return HN_OK;
+    const hn_hyper_workspace *workspace = run->workspace;
+    predict_job job = {.hyper = hyper, .run = run, .progress = {.cancel = &run->cancel},
+                       .sizes = hyper_sizes_of(hyper, workspace->mode, run->groups, run->rows)};
+    int64_t blocks = (run->groups + job.sizes.groups - 1) / job.sizes.groups;
+    if (run->threads <= workspace->slice_count &&
+        hyper_blocks_in_parallel(hyper, workspace->mode, run->groups, run->rows, run->threads)) {
+        job.threads = 1;
+        hn_parallel(run->threads, blocks, total_time(hyper, run), predict_block, &job);
+    } else {
+        job.threads = run->threads;
+        for (int64_t block = 0; block < blocks; block++)
+            predict_block(&job, block, 0);
+    }
+    if (atomic_load(&job.progress.cancelled))
+        return hn_error_set(error, HN_CANCELLED, "the call was cancelled");
+    return HN_OK;
+}

@@ -1,0 +1,124 @@
+/* How a run is cut into blocks and parts: from sizes alone, so that results do not depend on the number of threads. */
+#include "hyper_internal.h"
+
+enum { KIB = 1024, MIB = 1024 * 1024 };
+
+/* Tuned by measurement: a tile in inference stays in a core's second-level cache; in training a larger one pays, because
+   the head's gradient is read and written once a block. */
+static const double tile_bytes[] = {[HN_MODE_INFERENCE] = 768.0 * KIB, [HN_MODE_TRAINING] = 4.0 * MIB};
+static const int64_t groups_least[] = {[HN_MODE_INFERENCE] = 12, [HN_MODE_TRAINING] = 48};
+static const double activation_bytes[] = {[HN_MODE_INFERENCE] = 1.0 * MIB, [HN_MODE_TRAINING] = 4.0 * MIB};
+static const double bytes_most = 16.0 * MIB;  /* where the wish for more groups or rows meets large ones */
+static const double part_flops = 1e9;         /* time between two questions whether to cancel */
+enum { GROUPS_MOST = 1024, GROUPS_STEP = 6, ROWS_LEAST = 64 };
+
+static int64_t divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static int64_t fitting(double bytes, double each, int64_t most)
+{
+    double count = each > 0 ? bytes / each : (double)most;
+    return count < 1.0 ? 1 : count > (double)most ? most : (int64_t)count;
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void choose_groups(const hn_hyper *hyper, hn_mode mode, hyper_limits *limits)
+{
+    double element = (double)hyper->element, whole = (double)hyper->count * element;
+    double node = (double)(hyper->shared ? hyper->count : hyper->node_columns) * element;
+    double generated = hyper->generator ? (double)hn_plan_row_elements(hyper->generator, mode) * element : 0.0;
+    int64_t groups = fitting(tile_bytes[mode], whole, GROUPS_MOST), least = groups_least[mode];
+    if (hyper->head->identity) /* theta of the block is there as a whole, whatever it takes */
+        node = whole;
+    if (groups < least) {
+        int64_t by_node = fitting(tile_bytes[mode], node, GROUPS_MOST);
+        int64_t at_most = smaller(least, fitting(bytes_most, node, GROUPS_MOST));
+        groups = by_node > at_most ? by_node : at_most;
+    }
+    groups = smaller(groups, fitting(bytes_most, generated, GROUPS_MOST));
+    if (groups > GROUPS_STEP)
+        groups -= groups % GROUPS_STEP;
+    limits->groups = groups;
+    int added_up = hyper->shared && mode == HN_MODE_TRAINING; /* several nodes contribute to one gradient */
+    limits->keep = hyper->head->identity || added_up ||
+                   (double)groups * whole <= (mode == HN_MODE_TRAINING ? bytes_most : tile_bytes[mode]);
+    limits->kept_groups = limits->keep ? groups : smaller(groups, fitting(bytes_most, whole, GROUPS_MOST));
+}
+
+void hyper_limits_choose(hn_hyper *hyper)
+{
+    int64_t outputs = 0;
+    for (int32_t i = 0; i < hn_plan_output_count(hyper->target); i++)
+        outputs += hn_shape_size(&hn_plan_output(hyper->target, i)->shape);
+    for (int mode = HN_MODE_INFERENCE; mode <= HN_MODE_TRAINING; mode++) {
+        hyper_limits *limits = &hyper->limits[mode];
+        double row = ((double)hn_plan_row_elements(hyper->target, (hn_mode)mode) + (double)outputs) *
+                     (double)hyper->element;
+        int64_t rows = fitting(activation_bytes[mode], row, INT32_MAX);
+        if (rows < ROWS_LEAST)
+            rows = smaller(ROWS_LEAST, fitting(bytes_most, row, INT32_MAX));
+        int64_t by_work = fitting(part_flops, hn_plan_work(hyper->target), INT32_MAX);
+        limits->rows = by_work < rows ? (by_work > ROWS_LEAST ? by_work : smaller(ROWS_LEAST, rows)) : rows;
+        choose_groups(hyper, (hn_mode)mode, limits);
+    }
+}
+
+/* `count` in as few blocks of at most `most` as possible, about equal, of whole steps where that fits. */
+static int64_t balanced(int64_t count, int64_t most, int64_t step)
+{
+    if (count <= most)
+        return count > 0 ? count : 1;
+    int64_t size = divide_up(count, divide_up(count, most)), stepped = divide_up(size, step) * step;
+    return stepped <= most ? stepped : size;
+}
+
+hyper_sizes hyper_sizes_of(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows)
+{
+    const hyper_limits *limits = &hyper->limits[mode];
+    hyper_sizes sizes = {.keep = limits->keep};
+    if (rows > limits->rows) {
+        sizes.keep = 1;
+        sizes.groups = balanced(groups, limits->kept_groups, GROUPS_STEP);
+        sizes.part_groups = 1;
+        sizes.part_rows = balanced(rows, limits->rows, GROUPS_STEP);
+        return sizes;
+    }
+    int64_t together = rows > 0 ? limits->rows / rows : limits->groups;
+    sizes.groups = balanced(groups, sizes.keep ? limits->groups : smaller(limits->groups, together), GROUPS_STEP);
+    sizes.part_groups = balanced(sizes.groups, smaller(sizes.groups, together), GROUPS_STEP);
+    sizes.part_rows = rows;
+    return sizes;
+}
+
+int64_t hyper_padded(const hn_hyper *hyper, int64_t count)
+{
+    int64_t line = 16, page = 4096 / (int64_t)hyper->element;
+    int64_t padded = divide_up(count, line) * line;
+    return padded % page == 0 ? padded + line : padded; /* rows a page apart would meet in the same cache sets */
+}
+
+int64_t hyper_theta_elements(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows)
+{
+    const hyper_limits *limits = &hyper->limits[mode];
+    int64_t whole, node, kept = smaller(groups, limits->kept_groups), tiled = smaller(groups, limits->groups);
+    int overflows = __builtin_mul_overflow(kept, hyper_padded(hyper, hyper->count), &whole);
+    overflows |= __builtin_mul_overflow(tiled, hyper_padded(hyper, hyper->node_columns), &node);
+    if (!limits->keep && rows <= limits->rows)
+        whole = 0;
+    return overflows ? -1 : whole > node ? whole : node;
+}
+
+int64_t hyper_part_rows(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows)
+{
+    const hyper_limits *limits = &hyper->limits[mode];
+    int64_t product, together = smaller(groups, limits->groups);
+    if (__builtin_mul_overflow(together, rows, &product) || product > limits->rows)
+        return limits->rows;
+    return product;
+}
