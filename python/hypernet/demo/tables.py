@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections import Counter
 from collections.abc import Callable
 
@@ -18,7 +20,9 @@ DIGITS_SHOWN = 20
 
 
 def make_console() -> Console:
-    """Standard output; wide enough for the tables where there is no terminal."""
+    """Standard output; wide enough for the tables where there is no terminal, and "?" for what it cannot encode."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     console = Console(highlight=False)
     return console if console.is_terminal else Console(width=110, highlight=False)
 
@@ -50,7 +54,7 @@ def accuracy_table(runs: list[Run]) -> Table:
     low, high = LEFT_OUT
     table = _table(
         f"Test accuracy ({seeds})",
-        ["", "between trained angles", f"left-out range {low:g}-{high:g}°", "upright"],
+        ["", "between trained", f"left out, {low:g}-{high:g}°", "upright"],
     )
     parts: list[Callable[[Score], float]] = [lambda s: s.between, lambda s: s.left_out, lambda s: s.upright]
     for score in runs[0].scores:
@@ -101,9 +105,10 @@ def verdicts(runs: list[Run]) -> list[str]:
         differences = []
         for key in ("a", "c", "d"):
             pairs = zip(_scores(runs, "hypernetwork"), _scores(runs, key), strict=True)
-            points = 100 * np.mean([getattr(mine, part) - getattr(other, part) for mine, other in pairs])
-            differences.append(f"({key}) {points:+.1f}")
-        lines.append(f"Hypernetwork against others {where}, in points: {', '.join(differences)}")
+            points = [100 * (getattr(mine, part) - getattr(other, part)) for mine, other in pairs]
+            spread = f" ± {np.std(points, ddof=1):.1f}" if len(points) > 1 else ""
+            differences.append(f"({key}) {np.mean(points):+.1f}{spread}")
+        lines.append(f"Hypernetwork minus others, points of accuracy {where}: {', '.join(differences)}")
     return lines
 
 
