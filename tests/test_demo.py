@@ -232,7 +232,9 @@ def test_help():
     assert "info" in printed and "97.5" in printed
 
 
-@pytest.mark.parametrize("options", ["--threads 0", "--seed -1", "--seeds x", "--rates 0.1,-1", "--rates nan", "train"])
+@pytest.mark.parametrize(
+    "options", ["--threads 0", "--seed -1", "--seeds x", "--rates 0.1,-1", "--rates nan", "--angle inf", "train"]
+)
 def test_bad_options(options, capsys):
     with pytest.raises(SystemExit) as caught:
         main(options.split())

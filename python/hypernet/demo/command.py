@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -42,24 +43,35 @@ def seed_number(text: str) -> int:
 
 
 def list_of_rates(text: str) -> tuple[float, ...]:
-    rates = tuple(float(part) for part in text.split(","))
-    if not all(0 < rate < float("inf") for rate in rates):
+    rates = tuple(dict.fromkeys(float(part) for part in text.split(",")))
+    if not all(0 < rate < math.inf for rate in rates):
         raise argparse.ArgumentTypeError(f"must be positive numbers, not {text}")
     return rates
 
 
+def angle_in_degrees(text: str) -> float:
+    angle = float(text)
+    if not math.isfinite(angle):
+        raise argparse.ArgumentTypeError(f"must be finite, not {text}")
+    return angle
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = argparse.ArgumentParser(
-        "python -m hypernet", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser("python -m hypernet", description=_DESCRIPTION)
     add = parser.add_argument
     add("command", nargs="?", choices=["demo", "info"], default="demo", help="demo (default): the comparison; "
         "info: print version, instruction set and threads")  # fmt: skip
     add("--full", action="store_true", help="five seeds, mean and spread; more learning rates, more patience")
     add("--seed", type=seed_number, default=0, metavar="N", help="the first seed: split, weights, order (default 0)")
     add("--seeds", type=positive_integer, metavar="N", help="how many seeds (default 1; with --full 5)")
-    add("--angle", type=float, default=97.5, metavar="DEGREES", help="the angle to specialise to (default 97.5)")
+    add(
+        "--angle",
+        type=angle_in_degrees,
+        default=97.5,
+        metavar="DEGREES",
+        help="the angle to specialise to (default 97.5)",
+    )
     add("--output", type=Path, default=Path("hypernet-demo"), metavar="FOLDER", help="where to write the picture and "
         "the models (default hypernet-demo)")  # fmt: skip
     add("--threads", type=positive_integer, metavar="N", help="threads (default: what the machine offers)")
