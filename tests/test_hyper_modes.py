@@ -130,6 +130,9 @@ def test_a_condition_of_one_number(shape, ids):
     np.testing.assert_array_equal(hyper([cond, np.ones((N, D))]), expected)
     np.testing.assert_array_equal(hyper([cond.tolist(), np.ones((N, D))]), expected)
     np.testing.assert_allclose(hyper([cond[0], np.ones((M, D))]), np.repeat(expected[:1], M, 0), rtol=1e-5)
+    np.testing.assert_allclose(
+        hyper([np.array(3, kind), np.ones((M, D), np.float32)]), np.repeat(expected[:1], M, 0), rtol=1e-5
+    )
     np.testing.assert_allclose(hyper([3, np.ones((M, D))]), np.repeat(expected[:1], M, 0), rtol=1e-5)
     assert hyper([cond, np.ones((N, M, D))]).shape == (N, M, OUT)
     assert hyper([cond, np.ones((1, M, D))]).shape == (N, M, OUT)

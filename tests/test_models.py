@@ -275,6 +275,21 @@ def test_dtype_float64():
         hn.Model(only_layer, mixed)
 
 
+def test_input_gradients_have_the_shapes_that_came():
+    one = layers.Input((1,))
+    model = hn.Model(one, layers.Dense(2)(one))
+    for given in (x(5), x(5, 1), x(5, 1, 1)):
+        y, pullback = model.vjp(given)
+        assert y.shape == (5, 2)
+        assert pullback(y).inputs.shape == given.shape
+    ids = layers.Input((2,), dtype="int32")
+    table = hn.Model([ids, one], layers.Concatenate()([layers.Flatten()(layers.Embedding(4, 3)(ids)), one]))
+    y, pullback = table.vjp([np.zeros((5, 2), int), x(5)])
+    gradient = pullback(y)
+    assert gradient.inputs[0] is None
+    assert gradient.inputs[1].shape == (5,)
+
+
 # ---- errors of construction ----
 def test_wrong_graphs():
     a, b = layers.Input((3,)), layers.Input((3,))

@@ -157,6 +157,29 @@ def test_a_loaded_generator_is_not_initialised_again(tmp_path):
     assert equal(loaded.get_weights(), generator.get_weights())
 
 
+def test_copies_of_a_hypermodel_keep_the_targets_own_weights_and_init():
+    model, data = hyper()
+    clone = copy.deepcopy(model)
+    assert equal(clone.target.get_weights(), model.target.get_weights())
+    assert equal(clone.target(data[1]), model.target(data[1]))
+    target = hn.target_network(6, 3)
+    generator = hn.hypernetwork(4, target.count_params())
+    kept = hn.HyperModel(generator, target, init=None)
+    head = hn.models.clone_model(kept).generator.layers[-1]
+    limit = np.sqrt(6 / sum(head.kernel.shape))  # Glorot's: no other initialisation came after
+    assert 0.9 * limit < np.abs(head.kernel).max() <= limit
+
+
+def test_loaded_weights_bring_their_base(tmp_path):
+    model, data = partial()
+    model.save_weights(tmp_path / "w.safetensors")
+    other = hn.models.clone_model(model)
+    other(data)
+    other.load_weights(tmp_path / "w.safetensors")
+    assert equal(other.base, model.base)
+    assert equal(other(data), model(data))
+
+
 def test_a_specialised_model_is_small(tmp_path):
     model, data = hyper()
     model.save(tmp_path / "h.safetensors")
