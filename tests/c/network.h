@@ -1,5 +1,5 @@
-/* What the tests of the network floor share: random numbers, and tensors of groups x rows samples in many layouts, whose
-   surroundings are watched. */
+/* What the tests of the network floor share: random numbers, and tensors of groups x rows samples in many layouts,
+   whose surroundings are watched. */
 #ifndef TESTS_NETWORK_H
 #define TESTS_NETWORK_H
 
