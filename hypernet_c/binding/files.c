@@ -1,0 +1,191 @@
+/* The native file, read into arrays and written from them. */
+#include "arrays.h"
+#include "../base/memory.h"
+
+/* A path (str, bytes or os.PathLike) as the system wants it; a new bytes object. */
+static PyObject *path_take(PyObject *object)
+{
+    PyObject *path = NULL;
+    return PyUnicode_FSConverter(object, &path) ? path : NULL;
+}
+
+/* Sets dict[name] and gives the value's reference back. */
+static int dict_take(PyObject *dict, const char *name, PyObject *value)
+{
+    int result = value ? PyDict_SetItemString(dict, name, value) : -1;
+    Py_XDECREF(value);
+    return result;
+}
+
+static PyObject *tensor_array(const hn_file_tensor *tensor)
+{
+    npy_intp dims[HN_MAX_RANK];
+    for (int32_t i = 0; i < tensor->shape.rank; i++)
+        dims[i] = (npy_intp)tensor->shape.dims[i];
+    PyObject *array = PyArray_SimpleNew(tensor->shape.rank, dims, array_type_number(tensor->dtype));
+    if (array && tensor->bytes > 0)
+        memcpy(PyArray_DATA((PyArrayObject *)array), tensor->data, tensor->bytes);
+    return array;
+}
+
+static PyObject *contents_tuple(const hn_tensor_file *file)
+{
+    PyObject *tensors = PyDict_New(), *texts = tensors ? PyDict_New() : NULL;
+    int failed = !texts;
+    for (int64_t i = 0; !failed && i < hn_tensor_file_count(file); i++) {
+        const hn_file_tensor *tensor = hn_tensor_file_at(file, i);
+        failed = dict_take(tensors, tensor->name, tensor_array(tensor)) < 0;
+    }
+    for (int64_t i = 0; !failed && i < hn_tensor_file_text_count(file); i++) {
+        const hn_file_text *text = hn_tensor_file_text_at(file, i);
+        failed = dict_take(texts, text->key, PyUnicode_FromString(text->value)) < 0;
+    }
+    if (!failed)
+        return Py_BuildValue("NN", tensors, texts);
+    Py_XDECREF(tensors);
+    Py_XDECREF(texts);
+    return NULL;
+}
+
+static PyObject *read_file(PyObject *module, PyObject *argument)
+{
+    (void)module;
+    hn_error error;
+    hn_tensor_file *file;
+    PyObject *path = path_take(argument);
+    if (!path)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    file = hn_tensor_file_read(PyBytes_AS_STRING(path), &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(path);
+    if (!file)
+        return error_object(&error);
+    PyObject *result = contents_tuple(file);
+    hn_tensor_file_free(file);
+    return result;
+}
+
+/* ---- writing ---- */
+
+/* What a file shall hold: the C tables, and the objects that they point into. */
+typedef struct contents {
+    hn_file_tensor *tensors;
+    hn_file_text *texts;
+    int64_t tensor_count, text_count;
+    PyObject *held; /* a list */
+} contents;
+
+static void contents_drop(contents *contents)
+{
+    hn_memory_free(contents->tensors);
+    hn_memory_free(contents->texts);
+    Py_XDECREF(contents->held);
+}
+
+/* A contiguous, native, aligned array of the same dtype; a new reference. */
+static PyArrayObject *array_pack(PyObject *given, const char *name)
+{
+    if (!PyArray_Check(given))
+        return (PyArrayObject *)PyErr_Format(PyExc_TypeError, "tensor \"%s\" must be an array, received %s", name,
+                                             Py_TYPE(given)->tp_name);
+    PyArrayObject *packed = (PyArrayObject *)PyArray_FROM_OF(given, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_NOTSWAPPED);
+    if (!packed || (array_dtype(packed) >= 0 && PyArray_NDIM(packed) <= HN_MAX_RANK))
+        return packed;
+    PyErr_Format(array_dtype(packed) < 0 ? PyExc_TypeError : PyExc_ValueError,
+                 "tensor \"%s\" must be of float32, float64 or int64 with at most %d axes, received %S with %d", name,
+                 HN_MAX_RANK, PyArray_DESCR(packed), PyArray_NDIM(packed));
+    Py_DECREF(packed);
+    return NULL;
+}
+
+static int tensor_take(contents *contents, PyObject *key, PyObject *value)
+{
+    hn_file_tensor *tensor = &contents->tensors[contents->tensor_count];
+    tensor->name = value_text(key, "a tensor's name");
+    PyArrayObject *array = tensor->name ? array_pack(value, tensor->name) : NULL;
+    if (!array || PyList_Append(contents->held, key) < 0 || PyList_Append(contents->held, (PyObject *)array) < 0) {
+        Py_XDECREF(array);
+        return -1;
+    }
+    Py_DECREF(array); /* the list has it */
+    tensor->dtype = (hn_dtype)array_dtype(array);
+    tensor->shape.rank = PyArray_NDIM(array);
+    for (int i = 0; i < PyArray_NDIM(array); i++)
+        tensor->shape.dims[i] = PyArray_DIM(array, i);
+    tensor->data = PyArray_DATA(array);
+    tensor->bytes = (size_t)PyArray_NBYTES(array);
+    contents->tensor_count++;
+    return 0;
+}
+
+static int text_take(contents *contents, PyObject *key, PyObject *value)
+{
+    hn_file_text *text = &contents->texts[contents->text_count];
+    text->key = value_text(key, "a metadata key");
+    text->value = text->key ? value_text(value, "a metadata value") : NULL;
+    if (!text->value || PyList_Append(contents->held, key) < 0 || PyList_Append(contents->held, value) < 0)
+        return -1;
+    contents->text_count++;
+    return 0;
+}
+
+/* Everything is held in a list, because other threads may change the dicts while the file is written. */
+static int contents_take(contents *contents, PyObject *tensors, PyObject *texts)
+{
+    hn_error error;
+    PyObject *key, *value;
+    Py_ssize_t position = 0, tensor_most, text_most;
+    if (!PyDict_Check(tensors) || !PyDict_Check(texts)) {
+        PyErr_SetString(PyExc_TypeError, "write_file takes a path, a dict of arrays and a dict of texts");
+        return -1;
+    }
+    PyObject *arrays = PyDict_Copy(tensors), *metadata = arrays ? PyDict_Copy(texts) : NULL;
+    int failed = !metadata || !(contents->held = PyList_New(0));
+    tensor_most = failed ? 0 : PyDict_GET_SIZE(arrays);
+    text_most = failed ? 0 : PyDict_GET_SIZE(metadata);
+    if (!failed && (!(contents->tensors = hn_memory_allocate((size_t)tensor_most, sizeof(hn_file_tensor), &error)) ||
+                    !(contents->texts = hn_memory_allocate((size_t)text_most, sizeof(hn_file_text), &error)))) {
+        error_raise(&error);
+        failed = 1;
+    }
+    while (!failed && PyDict_Next(arrays, &position, &key, &value))
+        failed = tensor_take(contents, key, value) < 0;
+    position = 0;
+    while (!failed && PyDict_Next(metadata, &position, &key, &value))
+        failed = text_take(contents, key, value) < 0;
+    Py_XDECREF(arrays);
+    Py_XDECREF(metadata);
+    return failed ? -1 : 0;
+}
+
+static PyObject *write_file(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    (void)module;
+    hn_error error;
+    hn_status status;
+    contents contents = {.held = NULL};
+    if (arguments_check("write_file", count, 3) < 0)
+        return NULL;
+    PyObject *path = path_take(args[0]);
+    if (!path || contents_take(&contents, args[1], args[2]) < 0) {
+        Py_XDECREF(path);
+        contents_drop(&contents);
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    status = hn_tensor_file_write(PyBytes_AS_STRING(path), contents.tensors, contents.tensor_count, contents.texts,
+                                  contents.text_count, &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(path);
+    contents_drop(&contents);
+    if (status != HN_OK)
+        return error_object(&error);
+    Py_RETURN_NONE;
+}
+
+PyMethodDef files_functions[] = {
+    {"read_file", read_file, METH_O, "read_file(path): (arrays by name, texts by key)."},
+    {"write_file", FASTCALL(write_file), METH_FASTCALL, "write_file(path, tensors, texts): atomically."},
+    {NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,466 @@
+/* Hyper: two networks and the pipeline between them; prediction. */
+#include "hyper.h"
+#include "../base/memory.h"
+#include "../base/threads.h"
+
+/* ---- plans ---- */
+
+static void *hyper_compile(const void *owner, const hn_shape *shapes, hn_error *error)
+{
+    const HyperObject *self = owner;
+    const hn_graph *target = self->target->graph->graph;
+    hn_isa isa;
+    if (hn_isa_default(&isa, error) != HN_OK)
+        return NULL;
+    if (!self->generator)
+        return hn_hyper_create_given(target, self->generated, shapes, isa, error);
+    return hn_hyper_create(self->generator->graph->graph, target, self->generated, shapes,
+                           shapes + self->generator->input_count, isa, error);
+}
+
+static void hyper_discard(void *plan)
+{
+    hn_hyper_free(plan);
+}
+
+static void *workspace_create(const void *plan, int64_t groups, int64_t rows, hn_mode mode, int32_t threads,
+                              hn_error *error)
+{
+    return hn_hyper_workspace_create(plan, groups, rows, mode, threads, error);
+}
+
+static int workspace_fits(const void *workspace, const void *plan, int64_t groups, int64_t rows, hn_mode mode,
+                          int32_t threads)
+{
+    return hn_hyper_workspace_fits(workspace, plan, groups, rows, mode, threads);
+}
+
+static void workspace_discard(void *workspace)
+{
+    hn_hyper_workspace_free(workspace);
+}
+
+static const cache_methods hyper_methods = {hyper_compile, hyper_discard, workspace_create, workspace_fits,
+                                            workspace_discard};
+
+/* The declared sample shapes of all inputs; 1 if none of them has an open axis, which is 1 then. */
+static int declared_shapes(const HyperObject *self, hn_shape *shapes)
+{
+    int32_t conditions = self->generator ? self->generator->input_count : 0;
+    int closed = 1;
+    for (int32_t i = 0; i < conditions + self->target->input_count; i++) {
+        shapes[i] = (i < conditions ? network_input(self->generator, i)
+                                    : network_input(self->target, i - conditions))->shape;
+        for (int32_t a = 0; a < shapes[i].rank; a++)
+            if (shapes[i].dims[a] < 0) {
+                shapes[i].dims[a] = 1;
+                closed = 0;
+            }
+    }
+    return closed;
+}
+
+/* ---- birth and death ---- */
+
+static int flags_take(HyperObject *self, PyObject *sequence)
+{
+    hn_error error;
+    const NetworkObject *target = self->target;
+    PyObject *list = PySequence_Fast(sequence, "generated must be a sequence of flags");
+    if (!list)
+        return -1;
+    int failed = PySequence_Fast_GET_SIZE(list) != target->entry_count;
+    if (failed)
+        PyErr_Format(PyExc_ValueError, "the target has %d weight arrays, received %zd flags", (int)target->entry_count,
+                     PySequence_Fast_GET_SIZE(list));
+    if (!failed && !(self->generated = hn_memory_allocate((size_t)target->entry_count, 1, &error))) {
+        error_raise(&error);
+        failed = 1;
+    }
+    self->gradient_count = (self->generator ? self->generator->parameter_count : 0) + target->parameter_count;
+    for (int32_t i = 0; !failed && i < target->entry_count; i++) {
+        int flag = PyObject_IsTrue(PySequence_Fast_GET_ITEM(list, i));
+        failed = flag < 0;
+        if (flag > 0) {
+            self->generated[i] = 1;
+            self->generated_count += hn_graph_entry(target->graph->graph, i)->size;
+        }
+    }
+    self->gradient_count -= self->generated_count;
+    Py_DECREF(list);
+    return failed ? -1 : 0;
+}
+
+static int penalties_take(HyperObject *self, PyObject *sequence)
+{
+    hn_error error;
+    int32_t count = self->target->entry_count;
+    if (sequence == Py_None)
+        return 0;
+    PyObject *list = PySequence_Fast(sequence, "penalties must be a sequence of pairs");
+    if (!list)
+        return -1;
+    int failed = PySequence_Fast_GET_SIZE(list) != count;
+    if (failed)
+        PyErr_Format(PyExc_ValueError, "the target has %d weight arrays, received %zd penalties", (int)count,
+                     PySequence_Fast_GET_SIZE(list));
+    if (!failed && !(self->penalties = hn_memory_allocate((size_t)count, 2 * sizeof(double), &error))) {
+        error_raise(&error);
+        failed = 1;
+    }
+    for (int32_t i = 0; !failed && i < count; i++) {
+        PyObject *pair = PySequence_Fast_GET_ITEM(list, i);
+        failed = tuple_check(pair, 2, "numbers of a penalty") < 0 ||
+                 value_number(PyTuple_GET_ITEM(pair, 0), "a penalty", &self->penalties[i]) < 0 ||
+                 value_number(PyTuple_GET_ITEM(pair, 1), "a penalty", &self->penalties[count + i]) < 0;
+    }
+    Py_DECREF(list);
+    return failed ? -1 : 0;
+}
+
+static int base_take(HyperObject *self, PyObject *base)
+{
+    held held = {.count = 0};
+    if (base == Py_None)
+        return 0;
+    self->base = array_use_vector(&held, base, self->target->dtype, self->generated_count, 0, (role){"base", 0});
+    Py_XINCREF(self->base);
+    held_drop(&held);
+    return self->base ? 0 : -1;
+}
+
+/* The stores that runs read. A target whose weights are all generated reads none of its own. */
+static int stores_take(HyperObject *self)
+{
+    NetworkObject *target = self->target;
+    int own = self->generated_count < target->parameter_count;
+    if (self->generator && network_check_store(self->generator) < 0)
+        return -1;
+    if (own && network_check_store(target) < 0)
+        return -1;
+    if (self->generator && self->generator->store)
+        self->stores[self->store_count++] = self->generator->store;
+    if (own && (self->store_count == 0 || target->store != self->stores[0]))
+        self->stores[self->store_count++] = target->store;
+    return 0;
+}
+
+/* What can be compiled already is, so that mistakes show here. */
+static int compile_early(HyperObject *self)
+{
+    hn_shape shapes[2 * BINDING_MAX_TENSORS];
+    hn_error error;
+    int32_t conditions = self->generator ? self->generator->input_count : 0;
+    cache_begin(&self->cache, &hyper_methods, self, conditions + self->target->input_count);
+    if (!declared_shapes(self, shapes))
+        return 0;
+    cache_item *item = cache_take(&self->cache, shapes, &error);
+    if (!item) {
+        error_raise(&error);
+        return -1;
+    }
+    cache_give(&self->cache, item);
+    return 0;
+}
+
+static PyObject *hyper_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    const binding_state *state = PyType_GetModuleState(type);
+    if (constructor_check("Hyper", args, keywords, 5) < 0)
+        return NULL;
+    PyObject *generator = PyTuple_GET_ITEM(args, 0), *target = PyTuple_GET_ITEM(args, 1);
+    if ((generator != Py_None && !Py_IS_TYPE(generator, state->network_type)) ||
+        !Py_IS_TYPE(target, state->network_type))
+        return PyErr_Format(PyExc_TypeError, "Hyper takes a Network or None, and a Network; received %s and %s",
+                            Py_TYPE(generator)->tp_name, Py_TYPE(target)->tp_name);
+    HyperObject *self = (HyperObject *)type->tp_alloc(type, 0);
+    if (!self)
+        return NULL;
+    self->generator = generator == Py_None ? NULL : (NetworkObject *)Py_NewRef(generator);
+    self->target = (NetworkObject *)Py_NewRef(target);
+    if (flags_take(self, PyTuple_GET_ITEM(args, 2)) == 0 && base_take(self, PyTuple_GET_ITEM(args, 3)) == 0 &&
+        penalties_take(self, PyTuple_GET_ITEM(args, 4)) == 0 && stores_take(self) == 0 && compile_early(self) == 0)
+        return (PyObject *)self;
+    Py_DECREF(self);
+    return NULL;
+}
+
+static int hyper_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    HyperObject *self = (HyperObject *)object;
+    Py_VISIT(self->generator);
+    Py_VISIT(self->target);
+    Py_VISIT(self->base);
+    Py_VISIT(Py_TYPE(object));
+    return 0;
+}
+
+/* The base may be an array of a subclass that refers back to us; without it no run may start. */
+static int hyper_clear(PyObject *object)
+{
+    Py_CLEAR(((HyperObject *)object)->base);
+    return 0;
+}
+
+static void hyper_dealloc(PyObject *object)
+{
+    HyperObject *self = (HyperObject *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    cache_end(&self->cache);
+    hn_memory_free(self->generated);
+    hn_memory_free(self->penalties);
+    Py_XDECREF(self->base);
+    Py_XDECREF(self->generator);
+    Py_XDECREF(self->target);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static PyObject *hyper_head(PyObject *object, void *unused)
+{
+    (void)unused;
+    HyperObject *self = (HyperObject *)object;
+    hn_shape shapes[2 * BINDING_MAX_TENSORS];
+    hn_error error;
+    declared_shapes(self, shapes);
+    cache_item *item = cache_take(&self->cache, shapes, &error);
+    if (!item)
+        return error_object(&error);
+    PyObject *name = PyUnicode_FromString(hn_hyper_head_name(item->plan));
+    cache_give(&self->cache, item);
+    return name;
+}
+
+static PyObject *hyper_generated_count(PyObject *object, void *unused)
+{
+    (void)unused;
+    return PyLong_FromLongLong(((HyperObject *)object)->generated_count);
+}
+
+/* ---- calls ---- */
+
+/* How conditions, inputs and outputs begin in each mode. */
+static int leads_take(hyper_call *call, PyObject *mode)
+{
+    const char *text = value_text(mode, "mode");
+    if (!text)
+        return -1;
+    lead conditions = {.axes = 1, .by_group = 1, .groups = -1, .rows = 1, .names = "N"};
+    lead inputs = {.axes = 2, .groups = -1, .rows = -1, .names = "N, M"};
+    if (strcmp(text, "one") == 0) {
+        conditions.groups = 1;
+        inputs = (lead){.axes = 1, .groups = 1, .rows = -1, .names = "M"};
+    } else if (strcmp(text, "rows") == 0) {
+        inputs = conditions;
+    } else if (strcmp(text, "shared") == 0) {
+        inputs.shared = 1;
+        inputs.names = "1, M";
+    } else if (strcmp(text, "tasks") != 0) {
+        PyErr_Format(PyExc_ValueError, "mode is \"one\", \"rows\", \"tasks\" or \"shared\", received \"%s\"", text);
+        return -1;
+    }
+    call->conditions_lead = conditions;
+    call->inputs_lead = inputs;
+    return 0;
+}
+
+/* (theta,) of shape (N, P). */
+static int theta_take(hyper_call *call, PyObject *tuple)
+{
+    const HyperObject *hyper = call->hyper;
+    hn_shape sample = {1, {hyper->generated_count}};
+    if (tuple_check(tuple, 1, "theta") < 0)
+        return -1;
+    PyArrayObject *theta = array_use_samples(&call->held, PyTuple_GET_ITEM(tuple, 0), hyper->target->dtype,
+                                             &call->conditions_lead, &sample, (role){"theta", 0});
+    if (!theta)
+        return -1;
+    hn_view view = array_view(theta, &call->conditions_lead, hyper->generated_count);
+    call->run.theta = view.data;
+    call->run.theta_stride = view.group_stride;
+    return 0;
+}
+
+static void run_fill(hyper_call *call)
+{
+    const HyperObject *hyper = call->hyper;
+    hn_hyper_run *run = &call->run;
+    int32_t entries = hyper->target->entry_count;
+    run->groups = call->lead.groups;
+    run->rows = call->lead.rows;
+    run->threads = hn_threads_get();
+    run->conditions = hyper->generator ? call->conditions : NULL;
+    run->inputs = call->inputs;
+    run->outputs = call->outputs;
+    run->generator_sources = hyper->generator ? hyper->generator->sources : NULL;
+    run->target_sources = hyper->target->sources;
+    run->base = hyper->base ? PyArray_DATA(hyper->base) : NULL;
+    run->penalty_l1 = hyper->penalties;
+    run->penalty_l2 = hyper->penalties ? hyper->penalties + entries : NULL;
+    run->cancel = (hn_cancel){gil_poll_now, &call->gil};
+    run->normalizer = 1.0;
+    double group = 2.0 * (double)(hyper->generator ? hyper->generator->parameter_count : hyper->generated_count);
+    double row = hn_plan_work(hn_hyper_target_plan(call->item->plan));
+    call->work = work_of((double)run->groups * (group + (double)run->rows * row));
+}
+
+int hyper_call_begin(hyper_call *call, PyObject *self, PyObject *conditions, PyObject *inputs, PyObject *mode)
+{
+    hn_shape shapes[2 * BINDING_MAX_TENSORS];
+    hn_error error;
+    HyperObject *hyper = call->hyper = (HyperObject *)self;
+    int32_t condition_count = hyper->generator ? hyper->generator->input_count : 0;
+    call->item = NULL;
+    call->memory = NULL;
+    call->held.count = 0;
+    memset(&call->run, 0, sizeof call->run);
+    if (leads_take(call, mode) < 0)
+        return -1;
+    int taken = hyper->generator ? network_inputs_take(hyper->generator, &call->held, conditions,
+                                                       &call->conditions_lead, "condition", call->conditions, shapes)
+                                 : theta_take(call, conditions);
+    if (taken < 0)
+        return -1;
+    call->inputs_lead.groups = call->conditions_lead.groups;
+    if (network_inputs_take(hyper->target, &call->held, inputs, &call->inputs_lead, "input", call->inputs,
+                            shapes + condition_count) < 0)
+        return -1;
+    if (call->inputs_lead.groups < 0 || call->inputs_lead.rows < 0) {
+        PyErr_SetString(PyExc_ValueError, "without conditions and inputs there is nothing to run");
+        return -1;
+    }
+    call->lead = call->inputs_lead;
+    call->lead.shared = 0;
+    call->item = cache_take(&hyper->cache, shapes, &error);
+    if (!call->item) {
+        error_raise(&error);
+        return -1;
+    }
+    run_fill(call);
+    return 0;
+}
+
+void hyper_call_end(hyper_call *call)
+{
+    if (call->memory)
+        memory_give(&call->hyper->cache, call->item, call->memory);
+    if (call->item)
+        cache_give(&call->hyper->cache, call->item);
+    held_drop(&call->held);
+}
+
+int hyper_call_memory(hyper_call *call, hn_mode mode)
+{
+    hn_error error;
+    call->memory = memory_take(&call->hyper->cache, call->item, call->run.groups, call->run.rows, mode,
+                               call->run.threads, &error);
+    if (!call->memory) {
+        error_raise(&error);
+        return -1;
+    }
+    call->run.workspace = call->memory->workspace;
+    return 0;
+}
+
+int hyper_check_outside(const HyperObject *hyper, PyArrayObject *written, role role)
+{
+    for (int32_t i = 0; i < hyper->store_count; i++)
+        if (array_check_outside(written, hyper->stores[i]->data, store_bytes(hyper->stores[i]), role,
+                                "the weights") < 0)
+            return -1;
+    const binding_state *state = state_of((PyObject *)hyper);
+    return hyper->base ? array_check_apart(state, written, (PyObject *)hyper->base, role, "the base") : 0;
+}
+
+int hyper_call_outputs(hyper_call *call, PyObject *out, PyObject *conditions, PyObject *inputs)
+{
+    const HyperObject *hyper = call->hyper;
+    if (network_outputs_take(hyper->target, &call->held, hn_hyper_target_plan(call->item->plan), &call->lead, out,
+                             inputs, call->results, call->outputs) < 0)
+        return -1;
+    for (int32_t i = 0; out != Py_None && i < hyper->target->output_count; i++) {
+        role role = {"out", i};
+        for (Py_ssize_t c = 0; c < PyTuple_GET_SIZE(conditions); c++)
+            if (array_check_apart(state_of((PyObject *)hyper), call->results[i], PyTuple_GET_ITEM(conditions, c), role,
+                                  "a condition") < 0)
+                return -1;
+        if (hyper_check_outside(hyper, call->results[i], role) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int hyper_call_run(hyper_call *call, int gradients, int claimed)
+{
+    const HyperObject *hyper = call->hyper;
+    hn_error error;
+    for (int32_t i = 0; !claimed && i < hyper->store_count; i++)
+        hn_lock_read_begin(hyper->stores[i]->lock);
+    gil_release(&call->gil, gradients ? 3.0 * call->work : call->work);
+    hn_status status = gradients ? hn_hyper_gradients(call->item->plan, &call->run, &error)
+                                 : hn_hyper_predict(call->item->plan, &call->run, &error);
+    gil_acquire(&call->gil);
+    for (int32_t i = 0; !claimed && i < hyper->store_count; i++)
+        hn_lock_read_end(hyper->stores[i]->lock);
+    if (status == HN_OK)
+        return 0;
+    error_raise(&error);
+    return -1;
+}
+
+static PyObject *hyper_predict(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    hyper_call call;
+    PyObject *result = NULL;
+    uint64_t seed;
+    uint32_t number;
+    if (arguments_check("Hyper.predict", count, 7) < 0 || value_seed(args[5], args[6], &seed, &number) < 0)
+        return NULL;
+    int training = PyObject_IsTrue(args[4]);
+    if (training < 0)
+        return NULL;
+    if (hyper_call_begin(&call, self, args[0], args[1], args[2]) == 0 &&
+        hyper_call_outputs(&call, args[3], args[0], args[1]) == 0) {
+        call.run.training = training;
+        call.run.seed = seed;
+        call.run.call = number;
+        int empty = call.run.groups == 0 || call.run.rows == 0;
+        if (empty || (hyper_call_memory(&call, HN_MODE_INFERENCE) == 0 && hyper_call_run(&call, 0, 0) == 0))
+            result = arrays_tuple(call.results, call.hyper->target->output_count);
+    }
+    hyper_call_end(&call);
+    return result;
+}
+
+static PyMethodDef methods[] = {
+    {"predict", FASTCALL(hyper_predict), METH_FASTCALL,
+     "predict(conditions, inputs, mode, out, training, seed, call): outputs."},
+    {"gradients", FASTCALL(hyper_gradients), METH_FASTCALL,
+     "gradients(conditions, inputs, output_gradients, mode, want_conditions, want_inputs, want_params, training, seed, "
+     "call)"},
+    {"step", FASTCALL(hyper_step), METH_FASTCALL,
+     "step(conditions, inputs, targets, weights, losses, mode, kind, training, seed, call, normalizer, gradient)"},
+    {"train_step", FASTCALL(hyper_train_step), METH_FASTCALL,
+     "train_step(conditions, inputs, targets, weights, losses, mode, seed, call, normalizer, optimizer, learning_rate)"},
+    {NULL, NULL, 0, NULL},
+};
+static PyGetSetDef properties[] = {
+    {"head", hyper_head, NULL, "Which head makes theta.", NULL},
+    {"generated_count", hyper_generated_count, NULL, "Number of generated weights, P.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "Hyper(generator, target, generated, base, penalties): the pipeline between two networks."},
+    {Py_tp_new, hyper_new},
+    {Py_tp_dealloc, hyper_dealloc},
+    {Py_tp_traverse, hyper_traverse},
+    {Py_tp_clear, hyper_clear},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, properties},
+    {0, NULL},
+};
+PyType_Spec hyper_spec = {
+    .name = "hypernet._core.Hyper", .basicsize = sizeof(HyperObject), .slots = slots,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+};

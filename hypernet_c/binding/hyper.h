@@ -1,0 +1,53 @@
+/* Hypernetworks as Python objects, and what their calls share. */
+#ifndef HN_BINDING_HYPER_H
+#define HN_BINDING_HYPER_H
+
+#include "network.h"
+
+typedef struct HyperObject {
+    PyObject_HEAD
+    NetworkObject *generator;    /* NULL: the caller hands theta in */
+    NetworkObject *target;
+    unsigned char *generated;    /* a flag for each of the target's entries */
+    int64_t generated_count;     /* P */
+    int64_t gradient_count;      /* the generator's parameters and the target's own */
+    PyArrayObject *base;         /* (P,) or NULL */
+    double *penalties;           /* l1 of each target entry, then l2 of each; or NULL */
+    StoreObject *stores[2];      /* borrowed: those whose numbers a run reads, each once */
+    int32_t store_count;
+    plan_cache cache;
+} HyperObject;
+
+typedef struct hyper_call {
+    HyperObject *hyper;
+    cache_item *item;
+    run_memory *memory;
+    lead conditions_lead, inputs_lead, lead; /* lead: of the outputs */
+    double work;                             /* estimated nanoseconds, forward */
+    gil gil;
+    hn_hyper_run run;
+    hn_view conditions[BINDING_MAX_TENSORS], inputs[BINDING_MAX_TENSORS], outputs[BINDING_MAX_TENSORS];
+    PyArrayObject *results[BINDING_MAX_TENSORS];
+    held held;
+} hyper_call;
+
+/* Takes conditions (or theta) and inputs as `mode` has them to meet, and finds the plan. hyper_call_end frees whatever is
+   there, after an error too. */
+int hyper_call_begin(hyper_call *call, PyObject *self, PyObject *conditions, PyObject *inputs, PyObject *mode);
+/* Arrays for the outputs: new, or those of `out`. */
+int hyper_call_outputs(hyper_call *call, PyObject *out, PyObject *conditions, PyObject *inputs);
+int hyper_call_memory(hyper_call *call, hn_mode mode);
+void hyper_call_end(hyper_call *call);
+
+/* ValueError if an array shares memory with the weights or the base. */
+int hyper_check_outside(const HyperObject *hyper, PyArrayObject *written, role role);
+
+/* The run itself, without the GIL if that is worth it; `gradients`: hn_hyper_gradients. With the stores' numbers kept as
+   they are unless `claimed`. */
+int hyper_call_run(hyper_call *call, int gradients, int claimed);
+
+PyObject *hyper_gradients(PyObject *self, PyObject *const *args, Py_ssize_t count);
+PyObject *hyper_step(PyObject *self, PyObject *const *args, Py_ssize_t count);
+PyObject *hyper_train_step(PyObject *self, PyObject *const *args, Py_ssize_t count);
+
+#endif

@@ -1,0 +1,229 @@
+/* Store: memory for a flat vector of parameters, with a version and a lock. */
+#include "store.h"
+#include "../base/memory.h"
+
+/* ---- the base of a view ---- */
+
+typedef struct OwnerObject {
+    PyObject_HEAD
+    PyObject *keeper;
+    StoreObject *counted; /* the keeper, if it is a store */
+} OwnerObject;
+
+static int owner_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(((OwnerObject *)self)->keeper);
+    Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
+static void owner_dealloc(PyObject *self)
+{
+    OwnerObject *owner = (OwnerObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (owner->counted)
+        atomic_fetch_sub(&owner->counted->live_views, 1);
+    Py_XDECREF(owner->keeper);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot owner_slots[] = {
+    {Py_tp_doc, "The base of arrays over memory of this module: keeps its owner alive."},
+    {Py_tp_dealloc, owner_dealloc},
+    {Py_tp_traverse, owner_traverse},
+    {0, NULL},
+};
+PyType_Spec owner_spec = {
+    .name = "hypernet._core._Owner", .basicsize = sizeof(OwnerObject), .slots = owner_slots,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+};
+
+PyObject *owned_view(binding_state *state, PyObject *keeper, void *data, hn_dtype dtype, int rank,
+                     const npy_intp *dims)
+{
+    OwnerObject *owner = (OwnerObject *)state->owner_type->tp_alloc(state->owner_type, 0);
+    if (!owner)
+        return NULL;
+    owner->keeper = Py_NewRef(keeper);
+    if (Py_IS_TYPE(keeper, state->store_type)) {
+        owner->counted = (StoreObject *)keeper;
+        atomic_fetch_add(&owner->counted->live_views, 1);
+    }
+    PyObject *array = PyArray_SimpleNewFromData(rank, dims, array_type_number(dtype), data);
+    if (!array) {
+        Py_DECREF(owner);
+        return NULL;
+    }
+    if (PyArray_SetBaseObject((PyArrayObject *)array, (PyObject *)owner) < 0) /* takes the reference in any case */
+        Py_CLEAR(array);
+    return array;
+}
+
+StoreObject *store_behind(const binding_state *state, PyObject *array)
+{
+    while (array) {
+        if (Py_IS_TYPE(array, state->owner_type))
+            return ((OwnerObject *)array)->counted;
+        if (PyArray_Check(array))
+            array = PyArray_BASE((PyArrayObject *)array);
+        else if (PyMemoryView_Check(array))
+            array = PyMemoryView_GET_BUFFER(array)->obj;
+        else
+            return NULL;
+    }
+    return NULL;
+}
+
+/* ---- the store ---- */
+
+static PyObject *store_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    int64_t count;
+    hn_dtype dtype;
+    hn_error error;
+    if (constructor_check("Store", args, keywords, 2) < 0 ||
+        value_count(PyTuple_GET_ITEM(args, 0), "count", &count) < 0 ||
+        value_dtype(PyTuple_GET_ITEM(args, 1), &dtype) < 0)
+        return NULL;
+    if (dtype == HN_INT64)
+        return PyErr_Format(PyExc_ValueError, "parameters are float32 or float64, received int64");
+    StoreObject *self = (StoreObject *)type->tp_alloc(type, 0);
+    if (!self)
+        return NULL;
+    self->count = count;
+    self->dtype = dtype;
+    self->data = hn_memory_allocate((size_t)count, hn_dtype_size(dtype), &error);
+    self->lock = self->data ? hn_lock_create(&error) : NULL;
+    if (!self->lock) {
+        Py_DECREF(self);
+        return error_object(&error);
+    }
+    return (PyObject *)self;
+}
+
+static void store_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    hn_memory_free(((StoreObject *)self)->data);
+    hn_lock_free(((StoreObject *)self)->lock);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *store_view(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    StoreObject *store = (StoreObject *)self;
+    int64_t offset;
+    hn_shape shape;
+    npy_intp dims[HN_MAX_RANK];
+    char text[200];
+    if (arguments_check("Store.view", count, 2) < 0 || value_integer(args[0], "offset", &offset) < 0 ||
+        value_shape(args[1], "shape", &shape) < 0)
+        return NULL;
+    int64_t size = hn_shape_size(&shape);
+    if (offset < 0 || size < 0 || offset > store->count || size > store->count - offset)
+        return PyErr_Format(PyExc_ValueError, "a view of shape %s at offset %lld does not lie in a store of %lld",
+                            hn_shape_format(&shape, text, sizeof text), (long long)offset, (long long)store->count);
+    for (int32_t i = 0; i < shape.rank; i++)
+        dims[i] = (npy_intp)shape.dims[i];
+    char *data = (char *)store->data + (size_t)offset * hn_dtype_size(store->dtype);
+    return owned_view(state_of(self), self, data, store->dtype, shape.rank, dims);
+}
+
+static PyObject *store_touch(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    atomic_fetch_add(&((StoreObject *)self)->version, 1);
+    Py_RETURN_NONE;
+}
+
+int store_claim(StoreObject *store)
+{
+    hn_error error;
+    if (hn_lock_claim(store->lock, &error) == HN_OK)
+        return 0;
+    error_raise(&error);
+    return -1;
+}
+
+static PyObject *store_claim_method(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    if (store_claim((StoreObject *)self) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *store_release(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    hn_lock_release(((StoreObject *)self)->lock);
+    Py_RETURN_NONE;
+}
+
+static PyObject *store_count(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromLongLong(((StoreObject *)self)->count);
+}
+
+static PyObject *store_dtype(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyUnicode_FromString(dtype_text(((StoreObject *)self)->dtype));
+}
+
+static PyObject *store_version(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(atomic_load(&((StoreObject *)self)->version));
+}
+
+static PyObject *store_live_views(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromLongLong(atomic_load(&((StoreObject *)self)->live_views));
+}
+
+static PyMethodDef store_methods[] = {
+    {"view", FASTCALL(store_view), METH_FASTCALL,
+     "view(offset, shape): a live, writable view that keeps the memory alive."},
+    {"touch", store_touch, METH_NOARGS, "Raise the version (after a write through a view)."},
+    {"claim", store_claim_method, METH_NOARGS, "Become the one writer; RuntimeError if there is one."},
+    {"release", store_release, METH_NOARGS, "Give the right to write back."},
+    {NULL, NULL, 0, NULL},
+};
+static PyGetSetDef store_properties[] = {
+    {"count", store_count, NULL, "Number of parameters.", NULL},
+    {"dtype", store_dtype, NULL, "\"float32\" or \"float64\".", NULL},
+    {"version", store_version, NULL, "Raised by every update.", NULL},
+    {"live_views", store_live_views, NULL, "Arrays handed out by `view` that are still alive.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+static PyType_Slot store_slots[] = {
+    {Py_tp_doc, "Store(count, dtype): memory for a flat vector of parameters; zeroed at birth."},
+    {Py_tp_new, store_new},
+    {Py_tp_dealloc, store_dealloc},
+    {Py_tp_methods, store_methods},
+    {Py_tp_getset, store_properties},
+    {0, NULL},
+};
+PyType_Spec store_spec = {
+    .name = "hypernet._core.Store", .basicsize = sizeof(StoreObject), .slots = store_slots,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+};
+
+static PyObject *store_of(PyObject *module, PyObject *array)
+{
+    StoreObject *store = store_behind(PyModule_GetState(module), array);
+    if (!store)
+        Py_RETURN_NONE;
+    return Py_NewRef((PyObject *)store);
+}
+
+PyMethodDef store_functions[] = {
+    {"store_of", store_of, METH_O, "The store whose memory an array is a view of, or None."},
+    {NULL, NULL, 0, NULL},
+};
