@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Where the gradient of a node's weights is made: in that of the features, in one for the whole block, or in a tile. */
-hyper_place hyper_dtheta(const hyper_block *block, const hyper_node *node)
+hyper_place hn_hyper_dtheta(const hyper_block *block, const hyper_node *node)
 {
     const hn_hyper *hyper = block->hyper;
     const hn_hyper_run *run = block->run;
@@ -16,14 +16,14 @@ hyper_place hyper_dtheta(const hyper_block *block, const hyper_node *node)
                              hyper->width};
     if (block->sizes.keep)
         return (hyper_place){hn_move(block->slice->dtheta, node->column, hyper->element),
-                             hyper_padded(hyper, hyper->count)};
-    return (hyper_place){block->slice->dtheta, hyper_padded(hyper, node->count)};
+                             hn_hyper_padded(hyper, hyper->count)};
+    return (hyper_place){block->slice->dtheta, hn_hyper_padded(hyper, node->count)};
 }
 
 /* 1 if the gradient of theta is complete only after all parts of the block; else after its node. */
 static int complete_at_end(const hyper_block *block)
 {
-    return block->hyper->head->identity || block->hyper->shared || !hyper_part_is_block(block);
+    return block->hyper->head->identity || block->hyper->shared || !hn_hyper_part_is_block(block);
 }
 
 /* Points the gradients of a node's generated weights at their place. Rows of one group add up over its parts, and all
@@ -31,7 +31,7 @@ static int complete_at_end(const hyper_block *block)
 static void place_gradient(const hyper_block *block, const hyper_node *node)
 {
     const hn_hyper *hyper = block->hyper;
-    hyper_place place = hyper_dtheta(block, node);
+    hyper_place place = hn_hyper_dtheta(block, node);
     char *data = hn_move(place.data, block->part_first * place.stride, hyper->element);
     for (int32_t i = 0; i < node->entry_count; i++) {
         hn_source *source = &block->slice->target_sources[node->entries[i]];
@@ -44,7 +44,7 @@ static void place_gradient(const hyper_block *block, const hyper_node *node)
 /* Weights that no node uses have no gradient but that of a penalty. */
 static void clear_unused(const hyper_block *block, const hyper_node *node)
 {
-    hyper_place place = hyper_dtheta(block, node);
+    hyper_place place = hn_hyper_dtheta(block, node);
     if (block->part_first > 0 || block->row > 0 || (block->theta_shared && block->first > 0))
         return;
     for (int64_t g = 0; g < block->head.groups; g++)
@@ -56,7 +56,7 @@ static void clear_unused(const hyper_block *block, const hyper_node *node)
 static void pull(hyper_block *block, const hyper_node *node)
 {
     const hn_hyper *hyper = block->hyper;
-    hyper_place place = hyper_dtheta(block, node);
+    hyper_place place = hn_hyper_dtheta(block, node);
     double column = 2.0 * hyper_time(hyper->head->work(hyper->width) * (double)block->head.groups);
     int64_t step = column * (double)node->count > 5e6 ? (int64_t)(5e6 / column) / 4096 * 4096 : node->count;
     step = step < 4096 ? 4096 : step;
@@ -64,14 +64,14 @@ static void pull(hyper_block *block, const hyper_node *node)
         int64_t count = node->count - at < step ? node->count - at : step;
         hyper->head->pull(&block->head, node->column + at, count, hn_move(place.data, at, hyper->element),
                           place.stride);
-        if (hyper_poll(block, column * (double)count))
+        if (hn_hyper_poll(block, column * (double)count))
             return;
     }
 }
 
 static void complete(hyper_block *block, const hyper_node *node)
 {
-    hyper_penalty_gradients(block, node);
+    hn_hyper_penalty_gradients(block, node);
     if (!block->hyper->head->identity)
         pull(block, node);
 }
@@ -79,14 +79,14 @@ static void complete(hyper_block *block, const hyper_node *node)
 /* A tile has been used for other nodes since the forward pass: generated again, if somebody reads it. */
 static void refill(hyper_block *block, const hyper_node *node)
 {
-    if (hyper_theta_in_place(block) || block->sizes.keep)
+    if (hn_hyper_theta_in_place(block) || block->sizes.keep)
         return;
-    if ((block->wants->theta && hyper_penalized(block, node)) ||
+    if ((block->wants->theta && hn_hyper_penalized(block, node)) ||
         (node->node >= 0 && hn_plan_node_needs_weights(block->hyper->target, &block->target, node->node)))
-        hyper_fill(block, node);
+        hn_hyper_fill(block, node);
 }
 
-int hyper_part_backward(hyper_block *block)
+int hn_hyper_part_backward(hyper_block *block)
 {
     const hn_hyper *hyper = block->hyper;
     double work = 2.0 * hyper_time(hn_plan_work(hyper->target) * (double)(block->part_groups * block->rows));
@@ -104,23 +104,23 @@ int hyper_part_backward(hyper_block *block)
             clear_unused(block, node);
         if (node->count > 0 && block->wants->theta && !complete_at_end(block))
             complete(block, node);
-        if (hyper_poll(block, work))
+        if (hn_hyper_poll(block, work))
             return 1;
     }
     hn_plan_backward_end(hyper->target, &block->target);
     return 0;
 }
 
-int hyper_block_finish(hyper_block *block)
+int hn_hyper_block_finish(hyper_block *block)
 {
     const hn_hyper *hyper = block->hyper;
     for (int32_t i = hyper->node_count - 1; i >= 0 && block->wants->theta && complete_at_end(block); i--)
         if (hyper->nodes[i].count > 0 && hyper->nodes[i].first)
             complete(block, &hyper->nodes[i]);
-    if (hyper_poll(block, 0))
+    if (hn_hyper_poll(block, 0))
         return 1;
     if (hyper->generator && block->wants->features)
         hn_plan_backward(hyper->generator, &block->generator);
-    return hyper_poll(block, 2.0 * hyper_time(hyper->generator ? hn_plan_work(hyper->generator) *
+    return hn_hyper_poll(block, 2.0 * hyper_time(hyper->generator ? hn_plan_work(hyper->generator) *
                                               (double)block->groups : 0.0));
 }

@@ -7,7 +7,7 @@
 /* The generator's random numbers are not those of a target whose layers have the same numbers. */
 static const uint64_t generator_salt = 0x9E3779B97F4A7C15u;
 
-int hyper_poll(hyper_block *block, double nanoseconds)
+int hn_hyper_poll(hyper_block *block, double nanoseconds)
 {
     hyper_progress *progress = block->progress;
     block->unpolled += nanoseconds;
@@ -67,11 +67,11 @@ static void generate_features(hyper_block *block)
         .activity_scale = run->normalizer / (double)run->groups, .activity_penalty = &block->activity[0],
     };
     hn_plan_forward(hyper->generator, &block->generator);
-    hyper_count(block->groups, 0);
-    hyper_poll(block, hyper_time(hn_plan_work(hyper->generator) * (double)block->groups));
+    hn_hyper_count(block->groups, 0);
+    hn_hyper_poll(block, hyper_time(hn_plan_work(hyper->generator) * (double)block->groups));
 }
 
-void hyper_block_begin(hyper_block *block, int64_t first)
+void hn_hyper_block_begin(hyper_block *block, int64_t first)
 {
     const hn_hyper *hyper = block->hyper;
     const hn_hyper_run *run = block->run;
@@ -104,31 +104,31 @@ void hyper_block_begin(hyper_block *block, int64_t first)
 
 /* ---- theta ---- */
 
-int hyper_theta_in_place(const hyper_block *block)
+int hn_hyper_theta_in_place(const hyper_block *block)
 {
     return block->hyper->head->identity && !block->run->base;
 }
 
 /* Where a node's weights are to be: in place, in theta of the whole block, or in a tile of their own. */
-hyper_place hyper_theta(const hyper_block *block, const hyper_node *node)
+hyper_place hn_hyper_theta(const hyper_block *block, const hyper_node *node)
 {
     const hn_hyper *hyper = block->hyper;
-    hyper_place place = {block->slice->theta, hyper_padded(hyper, node->count)};
-    if (hyper_theta_in_place(block))
+    hyper_place place = {block->slice->theta, hn_hyper_padded(hyper, node->count)};
+    if (hn_hyper_theta_in_place(block))
         place = (hyper_place){hn_move(block->head.features, node->column, hyper->element), block->head.feature_stride};
     else if (block->sizes.keep)
         place = (hyper_place){hn_move(block->slice->theta, node->column, hyper->element),
-                              hyper_padded(hyper, hyper->count)};
+                              hn_hyper_padded(hyper, hyper->count)};
     if (block->theta_shared)
         place.stride = 0;
     return place;
 }
 
 /* Generates a node's weights for all groups of the block, in stretches of columns between which the caller is asked. */
-void hyper_fill(hyper_block *block, const hyper_node *node)
+void hn_hyper_fill(hyper_block *block, const hyper_node *node)
 {
     const hn_hyper *hyper = block->hyper;
-    hyper_place place = hyper_theta(block, node);
+    hyper_place place = hn_hyper_theta(block, node);
     double column = hyper_time(hyper->head->work(hyper->width) * (double)block->head.groups);
     int64_t step = column * (double)node->count > 5e6 ? (int64_t)(5e6 / column) / 4096 * 4096 : node->count;
     step = step < 4096 ? 4096 : step;
@@ -136,19 +136,19 @@ void hyper_fill(hyper_block *block, const hyper_node *node)
         int64_t count = node->count - at < step ? node->count - at : step;
         hyper->head->fill(&block->head, node->column + at, count, hn_move(place.data, at, hyper->element),
                           place.stride);
-        if (hyper_poll(block, column * (double)count))
+        if (hn_hyper_poll(block, column * (double)count))
             return;
     }
 }
 
 /* ---- the target ---- */
 
-int hyper_part_is_block(const hyper_block *block)
+int hn_hyper_part_is_block(const hyper_block *block)
 {
     return block->part_groups == block->groups && block->rows == block->run->rows;
 }
 
-void hyper_part_begin(hyper_block *block, int64_t part_first, int64_t row)
+void hn_hyper_part_begin(hyper_block *block, int64_t part_first, int64_t row)
 {
     const hn_hyper *hyper = block->hyper;
     const hn_hyper_run *run = block->run;
@@ -194,12 +194,12 @@ void hyper_part_begin(hyper_block *block, int64_t part_first, int64_t row)
     };
 }
 
-int hyper_part_next(hyper_block *block)
+int hn_hyper_part_next(hyper_block *block)
 {
     if (block->row + block->rows < block->run->rows)
-        hyper_part_begin(block, block->part_first, block->row + block->rows);
+        hn_hyper_part_begin(block, block->part_first, block->row + block->rows);
     else if (block->part_first + block->part_groups < block->groups)
-        hyper_part_begin(block, block->part_first + block->part_groups, 0);
+        hn_hyper_part_begin(block, block->part_first + block->part_groups, 0);
     else
         return 0;
     return 1;
@@ -210,12 +210,12 @@ static void prepare(hyper_block *block, const hyper_node *node)
 {
     const hn_hyper *hyper = block->hyper;
     int start = block->part_first == 0 && block->row == 0;
-    int used = node->node >= 0 || hyper_penalized(block, node);
-    if (used && !hyper_theta_in_place(block) && (!block->sizes.keep || (start && node->first)))
-        hyper_fill(block, node);
+    int used = node->node >= 0 || hn_hyper_penalized(block, node);
+    if (used && !hn_hyper_theta_in_place(block) && (!block->sizes.keep || (start && node->first)))
+        hn_hyper_fill(block, node);
     if (start && node->first)
-        hyper_penalty_values(block, node);
-    hyper_place place = hyper_theta(block, node);
+        hn_hyper_penalty_values(block, node);
+    hyper_place place = hn_hyper_theta(block, node);
     char *data = hn_move(place.data, block->part_first * place.stride, hyper->element);
     for (int32_t i = 0; i < node->entry_count; i++) {
         hn_source *source = &block->slice->target_sources[node->entries[i]];
@@ -224,7 +224,7 @@ static void prepare(hyper_block *block, const hyper_node *node)
     }
 }
 
-int hyper_part_forward(hyper_block *block)
+int hn_hyper_part_forward(hyper_block *block)
 {
     const hn_hyper *hyper = block->hyper;
     double work = hyper_time(hn_plan_work(hyper->target) * (double)(block->part_groups * block->rows));
@@ -235,7 +235,7 @@ int hyper_part_forward(hyper_block *block)
             prepare(block, node);
         if (node->node >= 0)
             hn_plan_forward_node(hyper->target, &block->target, node->node);
-        if (hyper_poll(block, work))
+        if (hn_hyper_poll(block, work))
             return 1;
     }
     hn_plan_forward_end(hyper->target, &block->target);

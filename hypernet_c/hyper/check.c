@@ -30,7 +30,7 @@ static hn_status check_gradients(const hn_hyper *hyper, const hn_hyper_run *run,
     return run->losses ? hn_step_check(hyper->target, run->losses, run->targets, run->groups, run->rows, error) : HN_OK;
 }
 
-hn_status hyper_check(const hn_hyper *hyper, const hn_hyper_run *run, int gradients, hn_error *error)
+hn_status hn_hyper_check(const hn_hyper *hyper, const hn_hyper_run *run, int gradients, hn_error *error)
 {
     hn_status status = check_arguments(hyper, run, error);
     if (status == HN_OK && hyper->generator) {

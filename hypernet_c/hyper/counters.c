@@ -3,7 +3,7 @@
 
 static _Atomic int64_t total_generator_rows, total_calls;
 
-void hyper_count(int64_t generator_rows, int64_t calls)
+void hn_hyper_count(int64_t generator_rows, int64_t calls)
 {
     if (generator_rows)
         atomic_fetch_add_explicit(&total_generator_rows, generator_rows, memory_order_relaxed);

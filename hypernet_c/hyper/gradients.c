@@ -42,11 +42,10 @@ static hyper_wants wants_of(const hn_hyper *hyper, const hn_hyper_run *run)
     return wants;
 }
 
-/* Clears gradients to which all blocks add. */
 static void clear_views(const hn_plan *plan, const hn_view *gradients, const hn_view *views, int64_t groups,
                         int64_t rows)
 {
-    for (int32_t i = 0; i < hn_plan_input_count(plan); i++) {
+    for (int32_t i = 0; gradients && i < hn_plan_input_count(plan); i++) {
         const hn_tensor_info *info = hn_plan_input(plan, i);
         size_t element = hn_dtype_size(info->dtype), bytes = (size_t)hn_shape_size(&info->shape) * element;
         for (int64_t g = 0; gradients[i].data && g < (views[i].group_stride == 0 ? 1 : groups); g++)
@@ -54,6 +53,18 @@ static void clear_views(const hn_plan *plan, const hn_view *gradients, const hn_
                 memset(hn_move(gradients[i].data, g * gradients[i].group_stride + r * gradients[i].row_stride, element),
                        0, bytes);
     }
+}
+
+/* Clears the gradients to which all blocks add, and those of what the generator has but does not use. */
+static void clear(const hn_hyper *hyper, const hn_hyper_run *run, const hyper_wants *wants)
+{
+    if (hyper->generator)
+        clear_views(hyper->generator, run->condition_gradients, run->conditions, run->groups, 1);
+    if (wants->add_inputs)
+        clear_views(hyper->target, run->input_gradients, run->inputs, run->groups, run->rows);
+    for (int32_t i = 0; i < hyper->generator_entries; i++)
+        if (run->generator_sources[i].gradient && !run->generator_sources[i].accumulate)
+            memset(run->generator_sources[i].gradient, 0, (size_t)hyper->unused_sizes[i] * hyper->element);
 }
 
 /* ---- losses ---- */
@@ -123,24 +134,24 @@ static void part_losses(hyper_block *block, hn_step_sums *sums)
 
 static int run_block(hyper_block *block, int64_t first, hn_step_sums *sums)
 {
-    hyper_block_begin(block, first);
-    hyper_part_begin(block, 0, 0);
+    hn_hyper_block_begin(block, first);
+    hn_hyper_part_begin(block, 0, 0);
     do {
         if (block->run->losses)
             place_predictions(block);
-        if (hyper_part_forward(block))
+        if (hn_hyper_part_forward(block))
             return 1;
         if (block->run->losses)
             part_losses(block, sums);
-        if (block->wants->backward && hyper_part_backward(block))
+        if (block->wants->backward && hn_hyper_part_backward(block))
             return 1;
-    } while (hyper_part_next(block));
-    return block->wants->backward && hyper_block_finish(block);
+    } while (hn_hyper_part_next(block));
+    return block->wants->backward && hn_hyper_block_finish(block);
 }
 
 hn_status hn_hyper_gradients(const hn_hyper *hyper, const hn_hyper_run *run, hn_error *error)
 {
-    hn_status status = hyper_check(hyper, run, 1, error);
+    hn_status status = hn_hyper_check(hyper, run, 1, error);
     if (status != HN_OK)
         return status;
     hyper_wants wants = wants_of(hyper, run);
@@ -150,15 +161,12 @@ hn_status hn_hyper_gradients(const hn_hyper *hyper, const hn_hyper_run *run, hn_
     hyper_progress progress = {.cancel = &run->cancel};
     hyper_block block = {
         .hyper = hyper, .run = run, .workspace = workspace, .slice = &workspace->slices[0], .wants = &wants,
-        .progress = &progress, .sizes = hyper_sizes_of(hyper, workspace->mode, run->groups, run->rows),
+        .progress = &progress, .sizes = hn_hyper_sizes_of(hyper, workspace->mode, run->groups, run->rows),
         .threads = run->threads, .on_caller = 1,
     };
     hn_step_sums sums = {.activity = 0.0};
-    hyper_count(0, 1);
-    if (wants.add_conditions)
-        clear_views(hyper->generator, run->condition_gradients, run->conditions, run->groups, 1);
-    if (wants.add_inputs)
-        clear_views(hyper->target, run->input_gradients, run->inputs, run->groups, run->rows);
+    hn_hyper_count(0, 1);
+    clear(hyper, run, &wants);
     for (int64_t first = 0; first < run->groups; first += block.sizes.groups)
         if (run_block(&block, first, &sums))
             return hn_error_set(error, HN_CANCELLED, "the call was cancelled");

@@ -91,6 +91,25 @@ static const hn_graph_node *find_dense(const hn_graph *generator)
     return last;
 }
 
+/* Weights of the generator that neither its plan nor the head uses: their gradients are zero. */
+static hn_status list_unused(hn_hyper *hyper, const hn_graph *generator, hn_error *error)
+{
+    hyper->generator_entries = hn_graph_entry_count(generator);
+    hyper->unused_sizes = hn_memory_allocate((size_t)hyper->generator_entries, sizeof(int64_t), error);
+    if (!hyper->unused_sizes)
+        return HN_ERROR_MEMORY;
+    for (int32_t i = 0; i < hyper->generator_entries; i++)
+        if (i != hyper->head_kernel && i != hyper->head_bias)
+            hyper->unused_sizes[i] = hn_graph_entry(generator, i)->size;
+    for (int32_t n = 0; n < hn_plan_node_count(hyper->generator); n++) {
+        int32_t count;
+        const int32_t *entries = hn_plan_node_entries(hyper->generator, n, &count);
+        for (int32_t i = 0; i < count; i++)
+            hyper->unused_sizes[entries[i]] = 0;
+    }
+    return HN_OK;
+}
+
 /* Compiles the generator without its head. */
 static hn_status compile_generator(hn_hyper *hyper, const hn_graph *generator, const hn_shape *shapes, hn_isa isa,
                                    hn_error *error)
@@ -113,8 +132,7 @@ static hn_status compile_generator(hn_hyper *hyper, const hn_graph *generator, c
     if (given != hyper->count)
         return hn_error_set(error, HN_ERROR_VALUE, "the generator gives %lld values, but %lld weights of the target are "
                             "to be generated", (long long)given, (long long)hyper->count);
-    hyper->generator_entries = hn_graph_entry_count(generator);
-    return HN_OK;
+    return list_unused(hyper, generator, error);
 }
 
 static hn_status hyper_make(hn_hyper *hyper, const hn_graph *generator, const hn_graph *target,
@@ -136,7 +154,7 @@ static hn_status hyper_make(hn_hyper *hyper, const hn_graph *generator, const hn
     if (status == HN_OK && generator)
         status = compile_generator(hyper, generator, condition_shapes, isa, error);
     if (status == HN_OK)
-        hyper_limits_choose(hyper);
+        hn_hyper_limits_choose(hyper);
     return status;
 }
 
@@ -173,6 +191,7 @@ void hn_hyper_free(hn_hyper *hyper)
         return;
     hn_plan_free(hyper->generator);
     hn_plan_free(hyper->target);
+    hn_memory_free(hyper->unused_sizes);
     hn_memory_free(hyper->columns);
     hn_memory_free(hyper->entry_sizes);
     hn_memory_free(hyper->nodes);

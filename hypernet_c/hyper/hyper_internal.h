@@ -32,6 +32,7 @@ struct hn_hyper {
     int64_t count, width;            /* P; features a group */
     int32_t head_kernel, head_bias;  /* entries of the generator that are the head's; -1: none */
     int32_t generator_entries, target_entries;
+    int64_t *unused_sizes;           /* a generator entry: its size if nothing uses it, else 0 */
     int64_t *columns;                /* a target entry: its first column of theta; -1: the target's own */
     int64_t *entry_sizes;            /* a target entry */
     hyper_node *nodes;
@@ -112,41 +113,41 @@ typedef struct hyper_place {
 } hyper_place;
 
 /* sizes.c */
-void hyper_limits_choose(hn_hyper *hyper);
-hyper_sizes hyper_sizes_of(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows);
-int64_t hyper_padded(const hn_hyper *hyper, int64_t count); /* leading dimension of a tile */
-int64_t hyper_theta_elements(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows); /* -1: overflows */
-int64_t hyper_part_rows(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows); /* most of one part */
+void hn_hyper_limits_choose(hn_hyper *hyper);
+hyper_sizes hn_hyper_sizes_of(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows);
+int64_t hn_hyper_padded(const hn_hyper *hyper, int64_t count); /* leading dimension of a tile */
+int64_t hn_hyper_theta_elements(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows); /* -1: overflows */
+int64_t hn_hyper_part_rows(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows); /* most of one part */
 
 /* check.c: everything that can be wrong with a run. */
-hn_status hyper_check(const hn_hyper *hyper, const hn_hyper_run *run, int gradients, hn_error *error);
+hn_status hn_hyper_check(const hn_hyper *hyper, const hn_hyper_run *run, int gradients, hn_error *error);
 
 /* predict.c: 1 if blocks are handed to the threads, 0 if threads work together inside each. */
-int hyper_blocks_in_parallel(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int32_t threads);
+int hn_hyper_blocks_in_parallel(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int32_t threads);
 
 /* block.c */
-void hyper_block_begin(hyper_block *block, int64_t first); /* through the generator */
-void hyper_part_begin(hyper_block *block, int64_t part_first, int64_t row);
-int hyper_part_next(hyper_block *block); /* 0: there is no further part */
-int hyper_part_is_block(const hyper_block *block);
-int hyper_theta_in_place(const hyper_block *block);
-hyper_place hyper_theta(const hyper_block *block, const hyper_node *node);
-void hyper_fill(hyper_block *block, const hyper_node *node);
-int hyper_part_forward(hyper_block *block); /* 1: cancelled */
-int hyper_poll(hyper_block *block, double nanoseconds);
+void hn_hyper_block_begin(hyper_block *block, int64_t first); /* through the generator */
+void hn_hyper_part_begin(hyper_block *block, int64_t part_first, int64_t row);
+int hn_hyper_part_next(hyper_block *block); /* 0: there is no further part */
+int hn_hyper_part_is_block(const hyper_block *block);
+int hn_hyper_theta_in_place(const hyper_block *block);
+hyper_place hn_hyper_theta(const hyper_block *block, const hyper_node *node);
+void hn_hyper_fill(hyper_block *block, const hyper_node *node);
+int hn_hyper_part_forward(hyper_block *block); /* 1: cancelled */
+int hn_hyper_poll(hyper_block *block, double nanoseconds);
 
 /* backward.c */
-int hyper_part_backward(hyper_block *block);
-int hyper_block_finish(hyper_block *block);
-hyper_place hyper_dtheta(const hyper_block *block, const hyper_node *node);
+int hn_hyper_part_backward(hyper_block *block);
+int hn_hyper_block_finish(hyper_block *block);
+hyper_place hn_hyper_dtheta(const hyper_block *block, const hyper_node *node);
 
 /* penalty.c */
-int hyper_penalized(const hyper_block *block, const hyper_node *node);
-void hyper_penalty_values(hyper_block *block, const hyper_node *node);
-void hyper_penalty_gradients(hyper_block *block, const hyper_node *node);
+int hn_hyper_penalized(const hyper_block *block, const hyper_node *node);
+void hn_hyper_penalty_values(hyper_block *block, const hyper_node *node);
+void hn_hyper_penalty_gradients(hyper_block *block, const hyper_node *node);
 
 /* counters.c */
-void hyper_count(int64_t generator_rows, int64_t calls);
+void hn_hyper_count(int64_t generator_rows, int64_t calls);
 
 /* Nanoseconds that so many floating-point operations take at full speed. */
 static inline double hyper_time(double flops)

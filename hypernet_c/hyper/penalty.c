@@ -14,7 +14,7 @@ static double factor(const double *factors, int32_t entry)
     return factors ? factors[entry] : 0.0;
 }
 
-int hyper_penalized(const hyper_block *block, const hyper_node *node)
+int hn_hyper_penalized(const hyper_block *block, const hyper_node *node)
 {
     for (int32_t i = 0; i < node->entry_count; i++)
         if (factor(block->run->penalty_l1, node->entries[i]) != 0.0 ||
@@ -46,7 +46,7 @@ static void one_group(void *context, int64_t group, int32_t worker)
 /* Runs over the groups of the block; one theta for all groups counts once, with the first block. */
 static int run_groups(const hyper_block *block, penalty_job *job)
 {
-    if (!hyper_penalized(block, job->node) || (block->theta_shared && block->first > 0))
+    if (!hn_hyper_penalized(block, job->node) || (block->theta_shared && block->first > 0))
         return 0;
     hn_parallel(block->threads, block->head.groups, 0.5 * (double)(block->head.groups * job->node->count), one_group,
                 job);
@@ -58,9 +58,9 @@ static double share(const hyper_block *block)
     return block->theta_shared ? 1.0 : 1.0 / (double)block->run->groups;
 }
 
-void hyper_penalty_values(hyper_block *block, const hyper_node *node)
+void hn_hyper_penalty_values(hyper_block *block, const hyper_node *node)
 {
-    penalty_job job = {.block = block, .node = node, .theta = hyper_theta(block, node)};
+    penalty_job job = {.block = block, .node = node, .theta = hn_hyper_theta(block, node)};
     double sum = 0.0;
     if (!run_groups(block, &job))
         return;
@@ -69,9 +69,9 @@ void hyper_penalty_values(hyper_block *block, const hyper_node *node)
     block->penalty += sum * share(block);
 }
 
-void hyper_penalty_gradients(hyper_block *block, const hyper_node *node)
+void hn_hyper_penalty_gradients(hyper_block *block, const hyper_node *node)
 {
-    penalty_job job = {.block = block, .node = node, .theta = hyper_theta(block, node),
-                       .gradient = hyper_dtheta(block, node), .scale = share(block) * block->run->normalizer};
+    penalty_job job = {.block = block, .node = node, .theta = hn_hyper_theta(block, node),
+                       .gradient = hn_hyper_dtheta(block, node), .scale = share(block) * block->run->normalizer};
     run_groups(block, &job);
 }

@@ -12,11 +12,11 @@ typedef struct predict_job {
 
 static const hyper_wants nothing;
 
-int hyper_blocks_in_parallel(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int32_t threads)
+int hn_hyper_blocks_in_parallel(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int32_t threads)
 {
     if (mode != HN_MODE_INFERENCE || threads == 1)
         return 0;
-    return groups / hyper_sizes_of(hyper, mode, groups, rows).groups >= 2 * (int64_t)threads;
+    return groups / hn_hyper_sizes_of(hyper, mode, groups, rows).groups >= 2 * (int64_t)threads;
 }
 
 static void predict_block(void *context, int64_t chunk, int32_t worker)
@@ -31,12 +31,12 @@ static void predict_block(void *context, int64_t chunk, int32_t worker)
     if (atomic_load_explicit(&job->progress.cancelled, memory_order_relaxed))
         return;
     block.unpolled = 1e9; /* asked once a block at least */
-    hyper_block_begin(&block, chunk * job->sizes.groups);
-    hyper_part_begin(&block, 0, 0);
+    hn_hyper_block_begin(&block, chunk * job->sizes.groups);
+    hn_hyper_part_begin(&block, 0, 0);
     do
-        if (hyper_part_forward(&block))
+        if (hn_hyper_part_forward(&block))
             return;
-    while (hyper_part_next(&block));
+    while (hn_hyper_part_next(&block));
 }
 
 /* Estimated nanoseconds of a run. */
@@ -51,18 +51,18 @@ static double total_time(const hn_hyper *hyper, const hn_hyper_run *run)
 
 hn_status hn_hyper_predict(const hn_hyper *hyper, const hn_hyper_run *run, hn_error *error)
 {
-    hn_status status = hyper_check(hyper, run, 0, error);
+    hn_status status = hn_hyper_check(hyper, run, 0, error);
     if (status != HN_OK)
         return status;
-    hyper_count(0, 1);
+    hn_hyper_count(0, 1);
     if (run->groups == 0 || run->rows == 0)
         return HN_OK;
     const hn_hyper_workspace *workspace = run->workspace;
     predict_job job = {.hyper = hyper, .run = run, .progress = {.cancel = &run->cancel},
-                       .sizes = hyper_sizes_of(hyper, workspace->mode, run->groups, run->rows)};
+                       .sizes = hn_hyper_sizes_of(hyper, workspace->mode, run->groups, run->rows)};
     int64_t blocks = (run->groups + job.sizes.groups - 1) / job.sizes.groups;
     if (run->threads <= workspace->slice_count &&
-        hyper_blocks_in_parallel(hyper, workspace->mode, run->groups, run->rows, run->threads)) {
+        hn_hyper_blocks_in_parallel(hyper, workspace->mode, run->groups, run->rows, run->threads)) {
         job.threads = 1;
         hn_parallel(run->threads, blocks, total_time(hyper, run), predict_block, &job);
     } else {

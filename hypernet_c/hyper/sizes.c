@@ -51,7 +51,7 @@ static void choose_groups(const hn_hyper *hyper, hn_mode mode, hyper_limits *lim
     limits->kept_groups = limits->keep ? groups : smaller(groups, fitting(bytes_most, whole, GROUPS_MOST));
 }
 
-void hyper_limits_choose(hn_hyper *hyper)
+void hn_hyper_limits_choose(hn_hyper *hyper)
 {
     int64_t outputs = 0;
     for (int32_t i = 0; i < hn_plan_output_count(hyper->target); i++)
@@ -78,7 +78,7 @@ static int64_t balanced(int64_t count, int64_t most, int64_t step)
     return stepped <= most ? stepped : size;
 }
 
-hyper_sizes hyper_sizes_of(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows)
+hyper_sizes hn_hyper_sizes_of(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows)
 {
     const hyper_limits *limits = &hyper->limits[mode];
     hyper_sizes sizes = {.keep = limits->keep};
@@ -96,25 +96,25 @@ hyper_sizes hyper_sizes_of(const hn_hyper *hyper, hn_mode mode, int64_t groups, 
     return sizes;
 }
 
-int64_t hyper_padded(const hn_hyper *hyper, int64_t count)
+int64_t hn_hyper_padded(const hn_hyper *hyper, int64_t count)
 {
     int64_t line = 16, page = 4096 / (int64_t)hyper->element;
     int64_t padded = divide_up(count, line) * line;
     return padded % page == 0 ? padded + line : padded; /* rows a page apart would meet in the same cache sets */
 }
 
-int64_t hyper_theta_elements(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows)
+int64_t hn_hyper_theta_elements(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows)
 {
     const hyper_limits *limits = &hyper->limits[mode];
     int64_t whole, node, kept = smaller(groups, limits->kept_groups), tiled = smaller(groups, limits->groups);
-    int overflows = __builtin_mul_overflow(kept, hyper_padded(hyper, hyper->count), &whole);
-    overflows |= __builtin_mul_overflow(tiled, hyper_padded(hyper, hyper->node_columns), &node);
+    int overflows = __builtin_mul_overflow(kept, hn_hyper_padded(hyper, hyper->count), &whole);
+    overflows |= __builtin_mul_overflow(tiled, hn_hyper_padded(hyper, hyper->node_columns), &node);
     if (!limits->keep && rows <= limits->rows)
         whole = 0;
     return overflows ? -1 : whole > node ? whole : node;
 }
 
-int64_t hyper_part_rows(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows)
+int64_t hn_hyper_part_rows(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows)
 {
     const hyper_limits *limits = &hyper->limits[mode];
     int64_t product, together = smaller(groups, limits->groups);

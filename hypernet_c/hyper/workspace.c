@@ -54,8 +54,8 @@ static void lay_out_numbers(layout *parts, const hn_hyper_workspace *workspace, 
     int training = workspace->mode == HN_MODE_TRAINING;
     int64_t limit = hyper->limits[workspace->mode].groups;
     int64_t groups = workspace->groups < limit ? workspace->groups : limit;
-    int64_t theta = hyper_theta_elements(hyper, workspace->mode, groups, workspace->rows);
-    int64_t rows = hyper_part_rows(hyper, workspace->mode, workspace->groups, workspace->rows);
+    int64_t theta = hn_hyper_theta_elements(hyper, workspace->mode, groups, workspace->rows);
+    int64_t rows = hn_hyper_part_rows(hyper, workspace->mode, workspace->groups, workspace->rows);
     size_t features = (size_t)groups * hyper->element;
     parts->overflows |= theta < 0;
     char *memory = hyper->generator ? part(parts, features, (size_t)hyper->width) : NULL;
@@ -96,7 +96,7 @@ static hn_status make_plan_workspaces(hn_hyper_workspace *workspace, hn_error *e
     const hn_hyper *hyper = workspace->hyper;
     int64_t limit = hyper->limits[workspace->mode].groups;
     int64_t groups = workspace->groups < limit ? workspace->groups : limit;
-    int64_t rows = hyper_part_rows(hyper, workspace->mode, workspace->groups, workspace->rows);
+    int64_t rows = hn_hyper_part_rows(hyper, workspace->mode, workspace->groups, workspace->rows);
     for (int32_t i = 0; i < workspace->slice_count; i++) {
         hyper_slice *slice = &workspace->slices[i];
         int32_t threads = i == 0 ? workspace->threads : 1;
@@ -125,7 +125,7 @@ hn_hyper_workspace *hn_hyper_workspace_create(const hn_hyper *hyper, int64_t gro
     hn_hyper_workspace sizes = {.hyper = hyper, .groups = groups, .rows = rows, .mode = mode, .threads = threads};
     sizes.head_scratch_stride = (hyper->head->scratch_size(hn_plan_kernels(hyper->target)) + HN_ALIGNMENT - 1) /
                                 HN_ALIGNMENT * HN_ALIGNMENT;
-    sizes.slice_count = hyper_blocks_in_parallel(hyper, mode, groups, rows, threads) ? threads : 1;
+    sizes.slice_count = hn_hyper_blocks_in_parallel(hyper, mode, groups, rows, threads) ? threads : 1;
     layout parts = {.base = NULL};
     part(&parts, 1, sizeof sizes);
     lay_out(&parts, &sizes);
