@@ -31,8 +31,13 @@ static hn_status describe(const hn_attribute *given, int32_t input_count, const 
     }
     spec->output = *target;
     spec->output_dtype = inputs[0].dtype;
-    if (size < 0) /* open: known when the plan closes it */
-        return HN_OK;
+    if (size < 0) { /* open: known when the plan closes it */
+        for (int32_t i = 0; i < inputs[0].shape.rank; i++)
+            if (inputs[0].shape.dims[i] < 0)
+                return HN_OK;
+        return hn_error_set(error, HN_ERROR_VALUE, "reshape: samples of shape %s are too large",
+                            hn_shape_format(&inputs[0].shape, from, sizeof from));
+    }
     if (open >= 0 && known > 0 && size % known == 0)
         spec->output.dims[open] = size / known;
     else if (open >= 0 || known != size)

@@ -29,6 +29,8 @@ def standard_shape(shape: Any) -> Shape:
             ) from None
         if number < 0:
             raise ValueError(f"Cannot convert '{shape}' to a shape. Negative dimensions are not allowed.")
+        if number >= 1 << 63:
+            raise ValueError(f"Cannot convert '{shape}' to a shape. Dimension {number} is too large.")
         dims.append(number)
     return tuple(dims)
 

@@ -88,6 +88,11 @@ class Dense(Layer):
         where = f"Input 0 with name 'None' of layer '{self.name}' is incompatible with the layer: "
         if len(shape) < 2:
             raise ValueError(f"{where}expected min_ndim=2, found ndim={len(shape)}. Full shape received: {shape}")
+        if not self.built and shape[-1] is None:
+            raise ValueError(
+                "Shapes used to initialize variables must be fully-defined (no `None` dimensions). Received: "
+                f"shape={(None, self.units)} for variable path='{self.name}/kernel'"
+            )
         if self.built and shape[-1] is not None and shape[-1] != self._weights[0].shape[0]:
             raise ValueError(
                 f"{where}expected axis -1 of input shape to have value {self._weights[0].shape[0]}, but received input "
