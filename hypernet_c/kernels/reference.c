@@ -10,7 +10,7 @@ static double sigmoid(double x)
 }
 
 static const double SELU_SCALE = 1.0507009873554805, SELU_ALPHA = 1.6732632423543772;
-static const double GELU_C = 0.7978845608028654, GELU_CUBE = 0.044715;
+static const double GELU_C = 1.5957691216057308, GELU_CUBE = 0.044715; /* sqrt(8 / pi) */
 
 static double reference_map(hn_map map, const double *params, double x)
 {
@@ -26,7 +26,7 @@ static double reference_map(hn_map map, const double *params, double x)
     case HN_MAP_GELU:
         return x * 0.5 * erfc(-x * M_SQRT1_2);
     case HN_MAP_GELU_TANH:
-        return 0.5 * x * (1 + tanh(GELU_C * (x + GELU_CUBE * x * x * x)));
+        return x * sigmoid(GELU_C * (x + GELU_CUBE * x * x * x)); /* 1 + tanh(z / 2) = 2 sigmoid(z) */
     case HN_MAP_SILU:
         return x * sigmoid(x);
     case HN_MAP_SIGMOID:
@@ -40,7 +40,7 @@ static double reference_map(hn_map map, const double *params, double x)
     case HN_MAP_EXPONENTIAL:
         return exp(x);
     case HN_MAP_HARD_SIGMOID: {
-        double y = x / 6 + 0.5;
+        double y = (x + 3) / 6;
         return y < 0 ? 0 : y > 1 ? 1 : y;
     }
     default:
@@ -63,12 +63,12 @@ static double reference_map_slope(hn_map map, const double *params, double v)
     case HN_MAP_GELU:
         return 0.5 * erfc(-v * M_SQRT1_2) + v * exp(-0.5 * v * v) * 0.3989422804014327;
     case HN_MAP_GELU_TANH: {
-        double t = tanh(GELU_C * (v + GELU_CUBE * v * v * v));
-        return 0.5 * (1 + t) + 0.5 * v * (1 - t * t) * GELU_C * (1 + 3 * GELU_CUBE * v * v);
+        double z = GELU_C * (v + GELU_CUBE * v * v * v);
+        return sigmoid(z) + v * sigmoid(z) * sigmoid(-z) * GELU_C * (1 + 3 * GELU_CUBE * v * v);
     }
     case HN_MAP_SILU: {
         double s = sigmoid(v);
-        return s * (1 + v * (1 - s));
+        return s * (1 + v * sigmoid(-v));
     }
     case HN_MAP_SIGMOID:
         return v * (1 - v);
@@ -107,7 +107,7 @@ static double reference_loss(hn_loss_kind kind, hn_loss_input input, double para
             return (p < 0 ? 0 : p) - p * t + log1p(exp(-fabs(p)));
         }
         double q = p < 1e-7 ? 1e-7 : p > 1 - 1e-7 ? 1 - 1e-7 : p;
-        *slope = input == HN_LOSS_FUSED ? p - t : q == p ? (q - t) / (q * (1 - q)) : 0;
+        *slope = input == HN_LOSS_FUSED ? p - t : p < 1e-7 || p > 1 - 1e-7 ? 0 : (q - t) / (q * (1 - q));
         return -t * log(q) - (1 - t) * log(1 - q);
     }
     }

@@ -17,5 +17,12 @@
     }
 
 extern const hn_kernels hn_kernels_reference_f32, hn_kernels_reference_f64;
+extern const hn_kernels hn_kernels_scalar_f32, hn_kernels_scalar_f64;
+#if defined(__x86_64__)
+extern const hn_kernels hn_kernels_avx2_f32, hn_kernels_avx2_f64, hn_kernels_avx512_f32, hn_kernels_avx512_f64;
+#endif
+#if defined(__aarch64__)
+extern const hn_kernels hn_kernels_neon_f32, hn_kernels_neon_f64;
+#endif
 
 #endif
