@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from c_build import program, run
 
 INSTRUCTION_SETS = ("reference", "scalar", "avx2", "avx512", "neon")
