@@ -28,7 +28,7 @@ class Settings:
     rates: tuple[float, ...]  # learning rates tried
     patience: int
     epochs: int = 400  # at most
-    rows: int = 48  # images of each angle in a batch
+    rows: int = 24  # images of each angle in a batch
     images: int | None = None  # None: all training images
 
 
