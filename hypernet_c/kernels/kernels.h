@@ -39,6 +39,16 @@ typedef enum hn_map {
     HN_MAP_SOFTSIGN,     /* x / (1 + |x|) */
     HN_MAP_EXPONENTIAL,  /* exp(x) */
     HN_MAP_HARD_SIGMOID, /* clip(x / 6 + 1/2, 0, 1) */
+    HN_MAP_SQUAREPLUS,   /* params: b >= 0. (x + sqrt(x^2 + b)) / 2, without cancellation where x < 0 */
+    HN_MAP_SOFT_SHRINK,  /* params: t >= 0. x > t: x - t;  x < -t: x + t; else 0 */
+    HN_MAP_HARD_SHRINK,  /* params: t >= 0. |x| > t: x; else 0 */
+    HN_MAP_TANH_SHRINK,  /* x - tanh(x), without cancellation at 0 */
+    HN_MAP_HARD_TANH,    /* clip(x, -1, 1) */
+    HN_MAP_HARD_SILU,    /* x * clip(x / 6 + 1/2, 0, 1) */
+    HN_MAP_LOG_SIGMOID,  /* min(x, 0) - log1p(exp(-|x|)) */
+    HN_MAP_SPARSE_PLUS,  /* x <= -1: 0;  x < 1: (x + 1)^2 / 4; else x */
+    HN_MAP_SPARSE_SIGMOID, /* clip((x + 1) / 2, 0, 1) */
+    HN_MAP_MISH,         /* x * tanh(log(1 + exp(x))) */
     HN_MAP_COUNT
 } hn_map;
 
@@ -46,6 +56,7 @@ typedef struct hn_map_info {
     const char *name;  /* Keras's name: "relu", "gelu", ... */
     int from_output;   /* 1: backward reads y (so forward may run in place); 0: it reads x */
     int param_count;
+    int conditioned;   /* 1: forward's error may reach 4 ulp + eps |x f'(x)|, as if x had been rounded once more */
 } hn_map_info;
 
 /* Information about `map`; never NULL for 0 <= map < HN_MAP_COUNT. */
@@ -122,9 +133,10 @@ typedef struct hn_kernels {
     void (*gemm)(hn_gemm_form form, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
                  int64_t ldb, const void *bias, int accumulate, void *c, int64_t ldc, void *scratch);
 
-    /* y = f(x), n elements; in place allowed. 4 ulp (float), 4 ulp (double). */
+    /* y = f(x), n elements; in place allowed. 4 ulp (but see `conditioned`). y[i] is the same wherever x[i] lies. */
     void (*map_forward)(hn_map map, const double *params, int64_t n, const void *x, void *y);
-    /* dx = dy * f'(.), from x or from y as hn_map_info says; dx may be dy or xy. */
+    /* dx = dy * f'(.), from x or from y as hn_map_info says; dx may be dy or xy. Within
+       8 eps |dy| (|f'| + |v f''|), v being what is read: slopes that are differences, like 1 - y^2, pass through 0. */
     void (*map_backward)(hn_map map, const double *params, int64_t n, const void *xy, const void *dy, void *dx);
 
     /* y = softmax of each row (stable); in place allowed. */

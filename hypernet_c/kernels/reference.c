@@ -12,6 +12,53 @@ static double sigmoid(double x)
 static const double SELU_SCALE = 1.0507009873554805, SELU_ALPHA = 1.6732632423543772;
 static const double GELU_C = 1.5957691216057308, GELU_CUBE = 0.044715; /* sqrt(8 / pi) */
 
+static double clip(double x, double low, double high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
+/* tanh(x) = x / (1 + q), q = x^2 / (3 + x^2 / (5 + ...)): x - tanh(x) = x q / (1 + q) has no cancellation at 0. */
+static double tanh_shrink(double x)
+{
+    double q = 0;
+    if (fabs(x) >= 2)
+        return x - tanh(x);
+    for (int odd = 31; odd >= 3; odd -= 2)
+        q = x * x / (odd + q);
+    return x * q / (1 + q);
+}
+
+/* The less common functions. */
+static double reference_map_more(hn_map map, const double *params, double x)
+{
+    switch (map) {
+    case HN_MAP_SQUAREPLUS: {
+        double root = hypot(x, sqrt(params[0]));
+        return x > 0 || root == 0 ? (x + root) / 2 : params[0] / 2 / (root - x);
+    }
+    case HN_MAP_SOFT_SHRINK:
+        return x > params[0] ? x - params[0] : x < -params[0] ? x + params[0] : x * 0;
+    case HN_MAP_HARD_SHRINK:
+        return fabs(x) > params[0] ? x : x * 0;
+    case HN_MAP_TANH_SHRINK:
+        return tanh_shrink(x);
+    case HN_MAP_HARD_TANH:
+        return clip(x, -1, 1);
+    case HN_MAP_HARD_SILU:
+        return x * clip((x + 3) / 6, 0, 1);
+    case HN_MAP_LOG_SIGMOID:
+        return (x > 0 ? 0 : x) - log1p(exp(-fabs(x)));
+    case HN_MAP_SPARSE_PLUS:
+        return x <= -1 ? 0 : x < 1 ? (x + 1) * (x + 1) / 4 : x;
+    case HN_MAP_SPARSE_SIGMOID:
+        return clip((x + 1) / 2, 0, 1);
+    default: { /* mish: with e = exp(x), tanh(log(1 + e)) = e (e + 2) / (e (e + 2) + 2) */
+        double e = exp(-fabs(x));
+        return x > 0 ? x * ((1 + 2 * e) / (1 + 2 * e + 2 * e * e)) : x * (e * (e + 2) / (e * (e + 2) + 2));
+    }
+    }
+}
+
 static double reference_map(hn_map map, const double *params, double x)
 {
     switch (map) {
@@ -39,12 +86,43 @@ static double reference_map(hn_map map, const double *params, double x)
         return x / (1 + fabs(x));
     case HN_MAP_EXPONENTIAL:
         return exp(x);
-    case HN_MAP_HARD_SIGMOID: {
-        double y = (x + 3) / 6;
-        return y < 0 ? 0 : y > 1 ? 1 : y;
-    }
-    default:
+    case HN_MAP_HARD_SIGMOID:
+        return clip((x + 3) / 6, 0, 1);
+    case HN_MAP_LINEAR:
         return x;
+    default:
+        return reference_map_more(map, params, x);
+    }
+}
+
+static double reference_map_slope_more(hn_map map, const double *params, double v)
+{
+    switch (map) {
+    case HN_MAP_SQUAREPLUS: { /* (1 + v / root) / 2 */
+        double root = hypot(v, sqrt(params[0]));
+        return root > 0 ? reference_map_more(map, params, v) / root : root + 0.5;
+    }
+    case HN_MAP_SOFT_SHRINK:
+    case HN_MAP_HARD_SHRINK:
+        return fabs(v) > params[0] ? 1 : 0;
+    case HN_MAP_TANH_SHRINK:
+        return tanh(v) * tanh(v);
+    case HN_MAP_HARD_TANH:
+        return v > -1 && v < 1 ? 1 : 0;
+    case HN_MAP_HARD_SILU:
+        return v <= -3 ? 0 : v < 3 ? (2 * v + 3) / 6 : 1;
+    case HN_MAP_LOG_SIGMOID:
+        return sigmoid(-v);
+    case HN_MAP_SPARSE_PLUS:
+        return v <= -1 ? 0 : v < 1 ? (v + 1) / 2 : 1;
+    case HN_MAP_SPARSE_SIGMOID:
+        return v > -1 && v < 1 ? 0.5 : 0;
+    default: { /* mish */
+        double e = exp(-fabs(v));
+        double over = v > 0 ? 1 + 2 * e + 2 * e * e : e * (e + 2) + 2;
+        double tanh_part = (v > 0 ? 1 + 2 * e : e * (e + 2)) / over;
+        return tanh_part + 4 * v * ((v > 0 ? (1 + e) * e * e : (1 + e) * e) / over / over);
+    }
     }
 }
 
@@ -82,8 +160,10 @@ static double reference_map_slope(hn_map map, const double *params, double v)
         return v;
     case HN_MAP_HARD_SIGMOID:
         return v > -3 && v < 3 ? 1.0 / 6 : 0;
-    default:
+    case HN_MAP_LINEAR:
         return 1;
+    default:
+        return reference_map_slope_more(map, params, v);
     }
 }
 

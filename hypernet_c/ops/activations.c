@@ -24,6 +24,9 @@ hn_activation hn_activation_default(int32_t number)
     switch (number) {
     case HN_MAP_ELU: return (hn_activation){number, {1.0, 0.0, 0.0}};
     case HN_MAP_RELU_GENERAL: return (hn_activation){number, {0.0, INFINITY, 0.0}};
+    case HN_MAP_SQUAREPLUS: return (hn_activation){number, {4.0, 0.0, 0.0}};
+    case HN_MAP_SOFT_SHRINK:
+    case HN_MAP_HARD_SHRINK: return (hn_activation){number, {0.5, 0.0, 0.0}};
     case HN_ACTIVATION_LEAKY_RELU: return (hn_activation){HN_MAP_RELU_GENERAL, {0.2, INFINITY, 0.0}};
     case HN_ACTIVATION_RELU6: return (hn_activation){HN_MAP_RELU_GENERAL, {0.0, 6.0, 0.0}};
     default: return (hn_activation){number, {0.0, 0.0, 0.0}};
@@ -47,7 +50,13 @@ double hn_activation_cost(const hn_activation *activation)
     case HN_MAP_RELU:
     case HN_MAP_RELU_GENERAL:
     case HN_MAP_SOFTSIGN:
-    case HN_MAP_HARD_SIGMOID: return 0.3;
+    case HN_MAP_HARD_SIGMOID:
+    case HN_MAP_SOFT_SHRINK:
+    case HN_MAP_HARD_SHRINK:
+    case HN_MAP_HARD_TANH:
+    case HN_MAP_HARD_SILU:
+    case HN_MAP_SPARSE_PLUS:
+    case HN_MAP_SPARSE_SIGMOID: return 0.3;
     default: return 2.0;
     }
 }

@@ -19,35 +19,50 @@ Array = NDArray[Any]
 Lowering = tuple[str, tuple[float, ...]]
 
 __all__ = [
+    "celu",
     "deserialize",
     "elu",
     "exponential",
     "gelu",
     "get",
+    "glu",
+    "hard_shrink",
     "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
     "leaky_relu",
     "linear",
+    "log_sigmoid",
     "log_softmax",
+    "mish",
     "relu",
     "relu6",
     "selu",
     "serialize",
     "sigmoid",
     "silu",
+    "soft_shrink",
     "softmax",
     "softplus",
     "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "sparsemax",
+    "squareplus",
     "swish",
     "tanh",
+    "tanh_shrink",
+    "threshold",
 ]
 
 
 class ActivationFunction:
-    """A function on arrays that the core knows too: `lowering()` gives its name there and its parameters."""
+    """A function on arrays; `lowering()` gives the name by which the core knows it, and its parameters there."""
 
     __name__: str
 
-    def __init__(self, function: Callable[..., Array], lowered: Lowering) -> None:
+    def __init__(self, function: Callable[..., Array], lowered: Lowering | None) -> None:
         functools.update_wrapper(self, function)
         self._function = function
         self._lowered = lowered
@@ -56,7 +71,18 @@ class ActivationFunction:
         return self._function(x, *args, **kwargs)
 
     def lowering(self) -> Lowering:
-        """The core's name of the function with its default parameters, and these parameters."""
+        """The core's name of the function with its default parameters, and these parameters.
+
+        Raises
+        ------
+        NotImplementedError
+            The core does not know it: it serves on arrays only.
+        """
+        if self._lowered is None:
+            raise NotImplementedError(
+                f"The activation '{self.__name__}' is not built for layers; apply `hypernet.activations.{self.__name__}` "
+                "to the model's output."
+            )
         return self._lowered
 
     def __reduce__(self) -> str:
@@ -70,6 +96,10 @@ def _in_core(name: str, *params: float) -> Callable[[Callable[..., Array]], Acti
     return lambda function: ActivationFunction(function, (name, params))
 
 
+def _on_arrays(function: Callable[..., Array]) -> ActivationFunction:
+    return ActivationFunction(function, None)
+
+
 def _map(name: str, x: Any, *params: float) -> Array:
     array = as_float(x)
     if array.ndim == 0:
@@ -77,15 +107,20 @@ def _map(name: str, x: Any, *params: float) -> Array:
     return _core.map_forward(name, params, array)
 
 
-def _along(name: str, x: Any, axis: int) -> Array:
-    """A function of whole rows, along any axis."""
-    array = as_float(x)
+def _checked_axis(name: str, array: Array, axis: Any) -> int:
     try:
         axis = operator.index(axis)
     except TypeError:
         raise NotImplementedError(f"{name}: `axis={axis!r}` is not built; pass one integer.") from None
     if not -array.ndim <= axis < array.ndim:
         raise ValueError(f"{name}: `axis={axis}` is out of range for an array of shape {array.shape}.")
+    return int(axis)
+
+
+def _along(name: str, x: Any, axis: int) -> Array:
+    """A function of whole rows, along any axis."""
+    array = as_float(x)
+    axis = _checked_axis(name, array, axis)
     if axis in (-1, array.ndim - 1):
         return _core.map_forward(name, (), array)
     turned = np.ascontiguousarray(np.moveaxis(array, axis, -1))
@@ -305,6 +340,226 @@ def hard_sigmoid(x: Any) -> Array:
     return _map("hard_sigmoid", x)
 
 
+@_in_core("elu", 1.0)
+def celu(x: Any, alpha: float = 1.0) -> Array:
+    """`x` where x is positive, else `alpha * (exp(x / alpha) - 1)` (Barron, 2017).
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.activations.celu([0.0, 2.0]).tolist()
+    [0.0, 2.0]
+    """
+    if alpha == 1.0:
+        return _map("elu", x, 1.0)
+    array = as_float(x)
+    return alpha * _map("elu", array / array.dtype.type(alpha), 1.0)
+
+
+@_in_core("squareplus", 4.0)
+def squareplus(x: Any, b: float = 4) -> Array:
+    """`(x + sqrt(x^2 + b)) / 2` (Barron, 2021).
+
+    Parameters
+    ----------
+    x : array
+    b : float
+        Smoothness, not negative.
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.activations.squareplus([0.0, 1.5]).tolist()
+    [1.0, 2.0]
+    """
+    return _map("squareplus", x, float(b))
+
+
+@_in_core("soft_shrink", 0.5)
+def soft_shrink(x: Any, threshold: float = 0.5) -> Array:
+    """`x` brought towards 0 by the threshold, and 0 from there on.
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.activations.soft_shrink([-2.0, 0.25, 2.0]).tolist()
+    [-1.5, 0.0, 1.5]
+    """
+    return _map("soft_shrink", x, float(threshold))
+
+
+@_in_core("hard_shrink", 0.5)
+def hard_shrink(x: Any, threshold: float = 0.5) -> Array:
+    """`x` where `|x|` is larger than the threshold, else 0.
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.activations.hard_shrink([-2.0, 0.25, 2.0]).tolist()
+    [-2.0, 0.0, 2.0]
+    """
+    return _map("hard_shrink", x, float(threshold))
+
+
+@_in_core("tanh_shrink")
+def tanh_shrink(x: Any) -> Array:
+    """`x - tanh(x)`.
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.activations.tanh_shrink([0.0]).tolist()
+    [0.0]
+    """
+    return _map("tanh_shrink", x)
+
+
+@_in_core("hard_tanh")
+def hard_tanh(x: Any) -> Array:
+    """`x` clipped to [-1, 1].
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.activations.hard_tanh([-2.0, 0.5, 2.0]).tolist()
+    [-1.0, 0.5, 1.0]
+    """
+    return _map("hard_tanh", x)
+
+
+@_in_core("hard_silu")
+def hard_silu(x: Any) -> Array:
+    """`x * hard_sigmoid(x)`, also called hard_swish (Howard et al., ICCV 2019).
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.activations.hard_silu([-4.0, 0.0, 3.0]).tolist()
+    [-0.0, 0.0, 3.0]
+    """
+    return _map("hard_silu", x)
+
+
+hard_swish = hard_silu
+
+
+@_in_core("log_sigmoid")
+def log_sigmoid(x: Any) -> Array:
+    """`log(sigmoid(x))`.
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> float(hn.activations.log_sigmoid([0.0])[0].round(4))
+    -0.6930999755859375
+    """
+    return _map("log_sigmoid", x)
+
+
+@_in_core("sparse_plus")
+def sparse_plus(x: Any) -> Array:
+    """0 up to -1, `(x + 1)^2 / 4` up to 1, then `x`.
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.activations.sparse_plus([-2.0, 0.0, 2.0]).tolist()
+    [0.0, 0.25, 2.0]
+    """
+    return _map("sparse_plus", x)
+
+
+@_in_core("sparse_sigmoid")
+def sparse_sigmoid(x: Any) -> Array:
+    """`(x + 1) / 2`, clipped to [0, 1].
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.activations.sparse_sigmoid([-2.0, 0.0, 2.0]).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    return _map("sparse_sigmoid", x)
+
+
+@_in_core("mish")
+def mish(x: Any) -> Array:
+    """`x * tanh(softplus(x))` (Misra, 2019).
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.activations.mish([0.0]).tolist()
+    [0.0]
+    """
+    return _map("mish", x)
+
+
+@_on_arrays
+def threshold(x: Any, threshold: float, default_value: float) -> Array:
+    """`x` where it is larger than the threshold, else the default value; on arrays only.
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.activations.threshold([-1.0, 2.0], 0.0, 5.0).tolist()
+    [5.0, 2.0]
+    """
+    array = as_float(x)
+    value = array.dtype.type(default_value)
+    return np.asarray(np.where((array > threshold) | np.isnan(array), array, value))
+
+
+@_on_arrays
+def glu(x: Any, axis: int = -1) -> Array:
+    """The first half times the sigmoid of the second (Dauphin et al., ICML 2017); on arrays only.
+
+    Parameters
+    ----------
+    x : array
+    axis : int
+        Which is halved; of even length.
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.activations.glu([3.0, 0.0]).tolist()
+    [1.5]
+    """
+    array = as_float(x)
+    axis = _checked_axis("glu", array, axis)
+    if array.shape[axis] % 2:
+        raise ValueError(f"axis size must be divisible by 2. Received: x.shape={array.shape} with axis={axis}")
+    first, second = np.split(array, 2, axis)
+    return np.asarray(first * _map("sigmoid", second))
+
+
+@_on_arrays
+def sparsemax(x: Any, axis: int = -1) -> Array:
+    """The nearest point of the simplex, which is often sparse (Martins, Astudillo, ICML 2016); on arrays only.
+
+    Parameters
+    ----------
+    x : array
+    axis : int
+        Along which the result sums to one.
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.activations.sparsemax([[0.5, 0.25, -3.0]]).tolist()
+    [[0.625, 0.375, 0.0]]
+    """
+    array = as_float(x)
+    rows = np.moveaxis(array, _checked_axis("sparsemax", array, axis), -1)
+    ordered = -np.sort(-rows, axis=-1)
+    excess = np.cumsum(ordered, axis=-1) - 1
+    counts = np.arange(1, rows.shape[-1] + 1, dtype=array.dtype)
+    size = (ordered * counts > excess).sum(-1, keepdims=True)
+    limit = np.take_along_axis(excess, np.maximum(size, 1) - 1, -1) / np.maximum(size, 1).astype(array.dtype)
+    return np.ascontiguousarray(np.moveaxis(np.maximum(rows - limit, 0), -1, axis))
+
+
 @_in_core("softmax")
 def softmax(x: Any, axis: int = -1) -> Array:
     """`exp(x) / sum(exp(x))` along an axis.
@@ -345,9 +600,10 @@ def log_softmax(x: Any, axis: int = -1) -> Array:
 
 _functions = [
     linear, relu, leaky_relu, relu6, elu, selu, gelu, silu, sigmoid, tanh, softplus, softsign, exponential, hard_sigmoid,
-    softmax, log_softmax,
+    softmax, log_softmax, celu, squareplus, soft_shrink, hard_shrink, tanh_shrink, hard_tanh, hard_silu, log_sigmoid,
+    sparse_plus, sparse_sigmoid, mish, threshold, glu, sparsemax,
 ]  # fmt: skip
-_family = Family("activation function", _functions, {"swish": silu})
+_family = Family("activation function", _functions, {"swish": silu, "hard_swish": hard_silu})
 
 
 def get(identifier: Any) -> Any:

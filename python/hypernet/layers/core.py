@@ -15,6 +15,9 @@ _FUSED = {
     ("relu_general", (0.2, math.inf, 0.0)): "leaky_relu",
     ("relu_general", (0.0, 6.0, 0.0)): "relu6",
     ("elu", (1.0,)): "elu",
+    ("squareplus", (4.0,)): "squareplus",
+    ("soft_shrink", (0.5,)): "soft_shrink",
+    ("hard_shrink", (0.5,)): "hard_shrink",
 }
 
 
