@@ -23,12 +23,12 @@ typedef struct hn_entry {
 hn_graph *hn_graph_create(hn_dtype dtype, hn_error *error);
 void hn_graph_free(hn_graph *graph);
 
-/* Adds an input: `shape` of one sample (-1: open), `dtype` the graph's or HN_INT64 for ids. Returns the tensor's number,
-   or -1. */
+/* Adds an input: `shape` of one sample (-1: open), `dtype` the graph's or HN_INT64 for ids. Returns the tensor's
+   number, or -1. */
 int32_t hn_graph_input(hn_graph *graph, const char *name, const hn_shape *shape, hn_dtype dtype, hn_error *error);
 
-/* Adds op `op` as layer `layer` on the tensors `inputs`. `attributes` may hold any subset of the op's attributes, in any
-   order; the others take their defaults. A layer name that is in the graph already means the same layer again: its
+/* Adds op `op` as layer `layer` on the tensors `inputs`. `attributes` may hold any subset of the op's attributes, in
+   any order; the others take their defaults. A layer name that is in the graph already means the same layer again: its
    weights are shared, and op, attributes and weight shapes must be the same. Returns the output tensor's number, or -1
    with the graph unchanged. */
 int32_t hn_graph_add(hn_graph *graph, const char *op, const char *layer, const hn_attribute *attributes,

@@ -23,21 +23,21 @@ typedef struct hn_run {
     uint64_t first_row;                /* global number of the first row, for random numbers */
     int32_t threads;
     const hn_view *inputs;             /* one for each input; a group stride of 0 shares rows between groups */
-    const hn_view *outputs;            /* one for each output: where to write; data NULL: not wanted. The array may be NULL */
+    const hn_view *outputs;            /* one for each output: where to write; data NULL: not wanted. May be NULL */
     const hn_source *sources;          /* one for each entry */
     hn_workspace *workspace;           /* made for at least these groups x rows and threads */
     /* backward */
     const hn_view *output_gradients;   /* one for each output; data NULL: zero. Left unchanged */
     const unsigned char *gradient_at_logits; /* a flag an output: see hn_plan_fusable; NULL: none */
     const hn_view *input_gradients;    /* one for each input; data NULL: not wanted. Integer inputs: always NULL.
-                                          Where the input's group stride is 0, the sum over groups. The array may be NULL */
+                                          Where the input's group stride is 0, the sum over groups. May be NULL */
     int accumulate_input_gradients;    /* 1: add to them */
     double activity_scale;             /* see hn_op_call */
     double *activity_penalty;          /* forward: added to; may be NULL */
 } hn_run;
 
-/* Compiles `graph` for `input_shapes` (closed, one for each input; NULL: the declared ones must be closed). `isa`: which
-   kernels; pass hn_isa_default's. The graph may be freed afterwards. NULL on error. */
+/* Compiles `graph` for `input_shapes` (closed, one for each input; NULL: the declared ones must be closed). `isa`:
+   which kernels; pass hn_isa_default's. The graph may be freed afterwards. NULL on error. */
 hn_plan *hn_plan_create(const hn_graph *graph, const hn_shape *input_shapes, hn_isa isa, hn_error *error);
 /* The same for the part of a graph that computes these tensors, which become the outputs. Inputs and entries keep their
    numbers; those that the part does not need are not touched by a run. */
@@ -56,8 +56,8 @@ double hn_plan_work(const hn_plan *plan);
 /* Elements of activations a row (for choosing block sizes). */
 int64_t hn_plan_row_elements(const hn_plan *plan, hn_mode mode);
 
-/* "softmax" or "sigmoid" if that is the last thing computed for this output and no other op reads it, so that a loss may
-   give its gradient with respect to the logits; else NULL. */
+/* "softmax" or "sigmoid" if that is the last thing computed for this output and no other op reads it, so that a loss
+   may give its gradient with respect to the logits; else NULL. */
 const char *hn_plan_fusable(const hn_plan *plan, int32_t output);
 
 /* A workspace for up to `groups` groups of up to `rows` rows on up to `threads` threads (both numbers may be smaller at
@@ -74,17 +74,19 @@ int hn_workspace_fits(const hn_workspace *workspace, const hn_plan *plan, int64_
    may be asked about more groups than one holds. Call it before the first write. */
 hn_status hn_plan_check(const hn_plan *plan, const hn_run *run, hn_error *error);
 
-/* Inputs to outputs. In HN_MODE_TRAINING a backward with the same run may follow, any number of times. */
+/* Inputs to outputs. In HN_MODE_TRAINING a backward with the same run may follow, any number of times; it reads the
+   inputs again, but never the outputs' memory. */
 void hn_plan_forward(const hn_plan *plan, const hn_run *run);
 
 /* Gradients of sum(outputs * output_gradients): to the sources' gradients and to the input gradients. */
 void hn_plan_backward(const hn_plan *plan, const hn_run *run);
 
-/* The same, op by op, for a caller that supplies an op's weights just in time: begin, then nodes 0 .. count - 1 forward,
-   end; begin, nodes count - 1 .. 0 backward, end. An entry's source must be right while a node that uses it runs. In one
-   backward, the first node that uses an entry writes its gradient (adds, if the source accumulates) and later ones add to
-   it; a node that no gradient reaches clears what is not written yet, unless it accumulates; hn_plan_backward_end does
-   so for entries that no node uses. Whether a gradient is wanted (its pointer is not NULL) must be known at begin. */
+/* The same, op by op, for a caller that supplies an op's weights just in time: begin, then nodes 0 .. count - 1
+   forward, end; begin, nodes count - 1 .. 0 backward, end. An entry's source must be right while a node that uses it
+   runs. In one backward, the first node that uses an entry writes its gradient (adds, if the source accumulates) and
+   later ones add to it; a node that no gradient reaches clears what is not written yet, unless it accumulates;
+   hn_plan_backward_end does so for entries that no node uses. Whether a gradient is wanted (its pointer is not NULL)
+   must be known at begin. */
 int32_t hn_plan_node_count(const hn_plan *plan);
 /* Entry numbers used by a node; `*count` may be 0. */
 const int32_t *hn_plan_node_entries(const hn_plan *plan, int32_t node, int32_t *count);

@@ -493,6 +493,8 @@ static int check_backward(config *c, int64_t *slopes)
     for (int32_t i = 0; i < c->entries; i++)
         dw[i] = field_clone(&c->dw[i]);
     forward(c, c->training);
+    for (int32_t i = 0; i < c->outputs; i++) /* they are the caller's: backward does not need them */
+        memset(c->y[i].memory, FIELD_BYTE, (size_t)c->y[i].count * hn_dtype_size(c->y[i].dtype));
     hn_plan_backward(c->plan, &c->run);
     comparison result = compare_gradients(c, dx, dw); /* what they were before */
     forward(c, c->training);

@@ -1,5 +1,5 @@
-/* Losses and training steps, tested from C: the sums of hn_step_gradients against formulas written out here, its gradients
-   against finite differences, fused and not. Prints "ok", or exits 1 with the place of the first failure. */
+/* Losses and training steps, tested from C: the sums of hn_step_gradients against formulas written out here, its
+   gradients against finite differences, fused and not. Prints "ok", or exits 1 with the place of the first failure. */
 #include "network.h"
 
 enum { POSITIONS = 3, IN = 4, COLUMNS = 3, GROUPS = 2, ROWS = 70, ENTRIES = 4, OUTPUTS = 2 };
