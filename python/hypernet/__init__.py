@@ -6,20 +6,9 @@
 >>> hyper = hn.HyperModel(generator, target)
 """
 
-from . import (
-    activations,
-    callbacks,
-    constraints,
-    initializers,
-    layers,
-    losses,
-    metrics,
-    models,
-    optimizers,
-    regularizers,
-    saving,
-    utils,
-)
+from typing import TYPE_CHECKING, Any
+
+from . import activations, constraints, initializers, layers, models, regularizers, saving, utils
 from ._core import __version__
 from ._machine import get_num_threads, set_num_threads, show_config
 from ._tensor import KerasTensor
@@ -29,7 +18,11 @@ from .hyper import HyperModel, count_params
 from .layers import Input
 from .models import Model, Sequential
 
-from . import keras  # isort: skip  (needs the names above)
+if TYPE_CHECKING:
+    from . import callbacks, keras, losses, metrics, optimizers
+
+# What only training needs is imported when it is first used.
+_LATER = frozenset({"callbacks", "keras", "losses", "metrics", "optimizers"})
 
 __all__ = [
     "HyperModel",
@@ -63,3 +56,15 @@ __all__ = [
     "utils",
     "zeros",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        from importlib import import_module
+
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

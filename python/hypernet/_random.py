@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import random
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +61,8 @@ def set_random_seed(seed: int) -> None:
     True
     """
     global _generator
+    import random
+
     import numpy as np
 
     number = as_seed(seed)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -150,6 +149,8 @@ class Weight:
 
     def checksum(self) -> int:
         """A number that changes with any bit of the value."""
+        import zlib
+
         return zlib.crc32(self.value.reshape(-1).view(np.uint8).data) if self.size else 0
 
     def __repr__(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -25,7 +24,6 @@ class StepResult(NamedTuple):
     outputs: tuple[Array, ...]
 
 
-@dataclass(slots=True)
 class Examples:
     """Checked and converted data.
 
@@ -42,12 +40,23 @@ class Examples:
         What batch_size, shuffle and splits count: rows; tasks in modes "tasks" and "shared".
     """
 
-    mode: str
-    conditions: tuple[Array, ...]
-    inputs: tuple[Array, ...]
-    targets: tuple[Any, ...] | None
-    weights: tuple[Array | None, ...]
-    count: int
+    __slots__ = ("conditions", "count", "inputs", "mode", "targets", "weights")
+
+    def __init__(
+        self,
+        mode: str,
+        conditions: tuple[Array, ...],
+        inputs: tuple[Array, ...],
+        targets: tuple[Any, ...] | None,
+        weights: tuple[Array | None, ...],
+        count: int,
+    ) -> None:
+        self.mode = mode
+        self.conditions = conditions
+        self.inputs = inputs
+        self.targets = targets
+        self.weights = weights
+        self.count = count
 
     @property
     def leading(self) -> int:

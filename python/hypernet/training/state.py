@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .. import _nest, losses, metrics, optimizers
-from ..callbacks.base import History
-from ..metrics import Mean
-from .compiled import CompiledLosses, CompiledMetrics, check_losses, check_metrics
-from .examples import Examples
-from .steps import Batch
-from .weighting import apply_class_weight
+from .. import _nest
+
+if TYPE_CHECKING:  # imported where they are used, so that what does not train is imported fast
+    from ..callbacks.base import History
+    from ..metrics import Mean
+    from ..optimizers.base import Optimizer
+    from .compiled import CompiledLosses, CompiledMetrics
+    from .examples import Examples
+    from .steps import Batch, Stepper
 
 Logs = dict[str, float]
 
@@ -29,7 +31,7 @@ class Compiled:
         self._compile_arguments: dict[str, Any] | None = None
         self._losses: CompiledLosses | None = None
         self._compiled_metrics: CompiledMetrics | None = None
-        self._loss_mean = Mean(name="loss")
+        self._loss_mean: Mean  # there when compiled
         self._output_means: list[Mean] = []
 
     # ---- compile ----
@@ -74,12 +76,16 @@ class Compiled:
         >>> model = hn.target_network(3, 2)
         >>> model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
         """
+        from ..metrics import Mean
+        from ..optimizers import get as get_optimizer
+        from .compiled import check_losses, check_metrics
+
         if steps_per_execution != 1:
             raise NotImplementedError(f"compile: `steps_per_execution={steps_per_execution}` is not built.")
         check_losses(loss)
         check_metrics(metrics, "metrics")
         check_metrics(weighted_metrics, "weighted_metrics")
-        self.optimizer = optimizers.get(optimizer)
+        self.optimizer = get_optimizer(optimizer)
         self.loss = loss
         self._compile_arguments = {
             "optimizer": self.optimizer,
@@ -90,12 +96,14 @@ class Compiled:
         }
         self._losses = self._compiled_metrics = None
         self._output_means = []
-        self._loss_mean.reset_state()
+        self._loss_mean = Mean(name="loss")
         self.stop_training = False
         self.compiled = True
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """The arguments of `compile` as JSON values; None before it."""
+        from .. import losses, metrics, optimizers
+
         arguments = self._compile_arguments
         if arguments is None:
             return None
@@ -109,6 +117,8 @@ class Compiled:
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as `get_compile_config` described it."""
+        from .. import losses, metrics, optimizers
+
         self.compile(
             optimizer=None if config["optimizer"] is None else optimizers.deserialize(config["optimizer"]),
             loss=_revive(losses, config["loss"]),
@@ -124,6 +134,9 @@ class Compiled:
     def _ready(self) -> CompiledLosses:
         """Losses and metrics, matched with the outputs; made when the model is built."""
         if self._losses is None:
+            from ..metrics import Mean
+            from .compiled import CompiledLosses, CompiledMetrics
+
             arguments: Any = self._compile_arguments
             if arguments["loss"] is None:
                 raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
@@ -136,6 +149,12 @@ class Compiled:
                 self._output_means = [Mean(name=f"{names[index]}_loss") for index in active]
             self._losses = compiled
         return self._losses
+
+    def _stepper(self, optimizer: Optimizer | None) -> Stepper:
+        """What runs batches: with an optimizer it can train."""
+        from .steps import Stepper
+
+        return Stepper(self, self._ready(), optimizer)
 
     # ---- metrics ----
     @property
@@ -153,6 +172,8 @@ class Compiled:
 
     def reset_metrics(self) -> None:
         """Begin all means anew."""
+        if not self.compiled:
+            return
         self._loss_mean.reset_state()
         for mean in self._output_means:
             mean.reset_state()
@@ -187,6 +208,8 @@ class Compiled:
 
     def _in_order(self, logs: Logs) -> Any:
         """Logs as Keras lists them: the loss, the metrics, the rest; one number alone is no list."""
+        from .compiled import CompiledMetrics
+
         names: list[str] = []
         for metric in self.metrics:
             names += [m.name for m in metric.metrics] if isinstance(metric, CompiledMetrics) else [metric.name]
@@ -207,7 +230,11 @@ class Compiled:
         compiled = self._ready()
         shapes = [tensor.shape[1:] for tensor in me.outputs]
         prepared = compiled.prepare(examples, shapes, me.dtype)
-        return prepared if class_weight is None else apply_class_weight(prepared, class_weight, me.dtype)
+        if class_weight is None:
+            return prepared
+        from .weighting import apply_class_weight
+
+        return apply_class_weight(prepared, class_weight, me.dtype)
 
 
 def _revive(module: Any, structure: Any) -> Any:
