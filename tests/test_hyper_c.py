@@ -36,7 +36,9 @@ def test_hyper(hyper: Path, part: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
-def test_hyper_under_sanitizers(sanitizer: str, tmp_path: Path) -> None:
+def test_hyper_under_sanitizers(sanitizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for options in ("ASAN_OPTIONS", "TSAN_OPTIONS"):  # too much memory is asked for on purpose
+        monkeypatch.setenv(options, "allocator_may_return_null=1")
     if shutil.which(COMPILER[0]) is None:
         pytest.skip("there is no C compiler")
     path = program("tests/c/hyper.c", tmp_path, (*FLAGS, SANITIZERS[sanitizer], "-fno-sanitize-recover=all"))

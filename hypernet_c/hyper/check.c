@@ -4,8 +4,8 @@
 static hn_status check_arguments(const hn_hyper *hyper, const hn_hyper_run *run, hn_error *error)
 {
     if (run->groups < 0 || run->rows < 0 || run->threads < 1)
-        return hn_error_set(error, HN_ERROR_VALUE, "a run needs groups >= 0, rows >= 0 and threads >= 1, received %lld, "
-                            "%lld and %d", (long long)run->groups, (long long)run->rows, run->threads);
+        return hn_error_set(error, HN_ERROR_VALUE, "a run needs groups >= 0, rows >= 0 and threads >= 1, received "
+                            "%lld, %lld and %d", (long long)run->groups, (long long)run->rows, run->threads);
     if (!run->workspace || !hn_hyper_workspace_fits(run->workspace, hyper, run->groups, run->rows,
                                                     run->workspace->mode, run->threads))
         return hn_error_set(error, HN_ERROR_VALUE, "the workspace was not made for %lld groups of %lld rows on %d "

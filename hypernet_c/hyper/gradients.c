@@ -125,7 +125,8 @@ static void part_losses(hyper_block *block, hn_step_sums *sums)
     const hyper_slice *slice = block->slice;
     place_targets(block);
     hn_step_losses(block->hyper->target, &block->target, block->run->losses, slice->targets,
-                   block->wants->backward ? slice->output_gradients : NULL, slice->at_logits, slice->step_scratch, sums);
+                   block->wants->backward ? slice->output_gradients : NULL, slice->at_logits, slice->step_scratch,
+                   sums);
     block->target.gradient_at_logits = slice->at_logits;
     deliver_predictions(block);
 }

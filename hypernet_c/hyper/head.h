@@ -12,11 +12,11 @@ typedef struct hn_head_call {
     int64_t groups;                 /* in this block */
     int64_t width;                  /* features a group */
     int64_t columns;                /* P */
-    const void *features;           /* (groups, width): the trunk's output; where the head is an identity, theta itself */
+    const void *features;           /* (groups, width): the trunk's output; in an identity head theta itself */
     int64_t feature_stride;         /* elements from group to group */
     void *feature_gradient;         /* (groups, width), added to; or NULL */
     int64_t feature_gradient_stride;
-    hn_source kernel, bias;         /* "dense": the head's (width, P) and (P,) weights with gradients; bias may be NULL */
+    hn_source kernel, bias;         /* "dense": the head's (width, P) and (P,) weights; bias may be NULL */
     const void *base;               /* (P,) or NULL */
     void *scratch;                  /* threads * scratch_stride bytes */
     size_t scratch_stride;
@@ -25,8 +25,8 @@ typedef struct hn_head_call {
 
 typedef struct hn_head {
     const char *name;
-    /* 1: theta is base + features. Where base is NULL theta lies in `features` and is used in place; its gradient is that
-       of the features, which the target's ops write in place: pull is NULL. */
+    /* 1: theta is base + features. Where base is NULL theta lies in `features` and is used in place; its gradient is
+       that of the features, which the target's ops write in place: pull is NULL. */
     int identity;
     /* Bytes of scratch a thread. */
     size_t (*scratch_size)(const hn_kernels *kernels);

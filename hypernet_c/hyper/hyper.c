@@ -130,8 +130,8 @@ static hn_status compile_generator(hn_hyper *hyper, const hn_graph *generator, c
         hyper->head_bias = dense->entry_count > 1 ? dense->entries[1] : -1;
     }
     if (given != hyper->count)
-        return hn_error_set(error, HN_ERROR_VALUE, "the generator gives %lld values, but %lld weights of the target are "
-                            "to be generated", (long long)given, (long long)hyper->count);
+        return hn_error_set(error, HN_ERROR_VALUE, "the generator gives %lld values, but %lld weights of the target "
+                            "are to be generated", (long long)given, (long long)hyper->count);
     return list_unused(hyper, generator, error);
 }
 

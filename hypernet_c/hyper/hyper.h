@@ -23,33 +23,34 @@ typedef struct hn_hyper_run {
     uint64_t seed;
     uint32_t call;
     int32_t threads;
-    const hn_view *conditions;             /* one for each generator input: group g's condition at data + g * group_stride
-                                              (row_stride is not used). NULL where theta is given */
-    const void *theta;                     /* for hn_hyper_create_given: (groups, P) weights with theta_stride, else NULL */
+    const hn_view *conditions;             /* one for each generator input: group g's condition at data + g *
+                                              group_stride (row_stride is not used). NULL where theta is given */
+    const void *theta;                     /* for hn_hyper_create_given: (groups, P) weights, else NULL */
     int64_t theta_stride;                  /* elements from group to group; 0: all groups share it */
     const hn_view *inputs;                 /* the target's inputs; group_stride 0: rows shared by all groups */
     const hn_view *outputs;                /* where to write; data NULL: not wanted (predict wants all) */
     const hn_source *generator_sources;    /* one for each of the generator's entries */
-    const hn_source *target_sources;       /* one for each of the target's entries; those of generated ones are not used */
+    const hn_source *target_sources;       /* one for each target entry; those of generated ones are not used */
     const void *base;                      /* (P,) added to generated weights, or NULL */
-    const double *penalty_l1, *penalty_l2; /* one for each target entry, or NULL: penalties on generated weights, the mean
-                                              over groups (l1 sum|w| + l2 sum w^2) */
+    const double *penalty_l1, *penalty_l2; /* one for each target entry, or NULL: penalties on generated weights,
+                                              the mean over groups (l1 sum|w| + l2 sum w^2) */
     hn_cancel cancel;
     hn_hyper_workspace *workspace;
     /* gradients */
     const hn_loss *losses;                 /* one for each output, with targets; or NULL: output_gradients are given */
     const hn_target *targets;
-    double normalizer;                     /* what the caller will divide the gradients by (scales penalties); 1 if nothing */
+    double normalizer;                     /* what the caller will divide the gradients by: scales penalties */
     const hn_view *output_gradients;
     const hn_view *condition_gradients;    /* like conditions; data NULL: not wanted; the array may be NULL */
     const hn_view *input_gradients;        /* like inputs; shared rows: the sum over groups; the array may be NULL */
-    void *theta_gradient;                  /* for given theta: like theta (sum over groups if theta_stride is 0), or NULL */
-    hn_step_sums *sums;                    /* overwritten */
+    void *theta_gradient;                  /* for given theta: like theta (theta_stride 0: summed), or NULL */
+    hn_step_sums *sums;                    /* overwritten. activity is to be divided by groups x rows (the generator's
+                                              penalties, of one row a group, count `rows` times); may be NULL */
     double *penalty;                       /* overwritten with the penalties on generated weights; may be NULL */
 } hn_hyper_run;
 
-/* `generated`: a flag for each of the target's entries (NULL: all). The generator has one output, of as many elements as
-   the generated entries have together: HN_ERROR_VALUE says both sizes if not. Shapes as for hn_plan_create. */
+/* `generated`: a flag for each of the target's entries (NULL: all). The generator has one output, of as many elements
+   as the generated entries have together: HN_ERROR_VALUE says both sizes if not. Shapes as for hn_plan_create. */
 hn_hyper *hn_hyper_create(const hn_graph *generator, const hn_graph *target, const unsigned char *generated,
                           const hn_shape *condition_shapes, const hn_shape *input_shapes, hn_isa isa, hn_error *error);
 
@@ -75,9 +76,9 @@ int hn_hyper_workspace_fits(const hn_hyper_workspace *workspace, const hn_hyper 
 /* Forward only. */
 hn_status hn_hyper_predict(const hn_hyper *hyper, const hn_hyper_run *run, hn_error *error);
 
-/* Forward, losses (or the given output gradients), backward, block by block: fills the gradients of generator_sources and
-   of the own target_sources, and those of conditions, inputs and theta that are wanted. Not normalised. With `losses`
-   and no gradient wanted anywhere it evaluates. */
+/* Forward, losses (or the given output gradients), backward, block by block: fills the gradients of generator_sources
+   and of the own target_sources, and those of conditions, inputs and theta that are wanted. Not normalised. With
+   `losses` and no gradient wanted anywhere it evaluates. */
 hn_status hn_hyper_gradients(const hn_hyper *hyper, const hn_hyper_run *run, hn_error *error);
 
 /* Rows that generators have been run on, and calls of the two functions above, since the process started. */

@@ -7,7 +7,7 @@
 #include "../ops/fold.h"
 #include <stdatomic.h>
 
-/* A node of the target that has generated weights or not, in the order of the plan. Its columns of theta lie together. */
+/* A node of the target, with or without generated weights. Its columns of theta lie together. */
 typedef struct hyper_node {
     int32_t node;                    /* of the target's plan; -1: generated weights that no node uses */
     int32_t entry_count;             /* generated ones */

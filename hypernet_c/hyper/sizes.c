@@ -3,8 +3,8 @@
 
 enum { KIB = 1024, MIB = 1024 * 1024 };
 
-/* Tuned by measurement: a tile in inference stays in a core's second-level cache; in training a larger one pays, because
-   the head's gradient is read and written once a block. */
+/* Tuned by measurement: a tile in inference stays in a core's second-level cache; in training a larger one pays,
+   because the head's gradient is read and written once a block. */
 static const double tile_bytes[] = {[HN_MODE_INFERENCE] = 768.0 * KIB, [HN_MODE_TRAINING] = 4.0 * MIB};
 static const int64_t groups_least[] = {[HN_MODE_INFERENCE] = 12, [HN_MODE_TRAINING] = 48};
 static const double activation_bytes[] = {[HN_MODE_INFERENCE] = 1.0 * MIB, [HN_MODE_TRAINING] = 4.0 * MIB};
