@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 _FLOATS = (np.float32, np.float64)
+# NumPy has one object for each native dtype, so `is` finds most arrays fit, faster than a comparison.
+NATIVE = {name: np.dtype(name) for name in ("float32", "float64", "int64")}
 
 
 class DtypeError(TypeError, ValueError):
@@ -41,7 +43,7 @@ def as_array(value: Any) -> Array:
 
 def as_dtype(value: Any, dtype: str, what: str = "") -> Array:
     """An array of the network's dtype, or int64 ids; floats that should be ids must be whole numbers."""
-    if type(value) is np.ndarray and value.dtype == dtype:
+    if type(value) is np.ndarray and value.dtype is NATIVE[dtype]:
         return value
     array = as_array(value)
     if dtype != "int64":

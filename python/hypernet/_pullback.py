@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
@@ -86,7 +87,7 @@ class Pullback(Generic[Result]):
         check: Callable[[], None],
     ) -> None:
         self._shapes = [output.shape for output in outputs]
-        self._dtypes = [output.dtype.name for output in outputs]
+        self._dtypes = [output.dtype for output in outputs]
         self._structure = structure
         self._names = list(names)
         self._run = run
@@ -97,7 +98,8 @@ class Pullback(Generic[Result]):
         leaves = match_structure(self._structure, self._names, dy, "pullback")
         gradients = []
         for leaf, shape, dtype, name in zip(leaves, self._shapes, self._dtypes, self._names, strict=True):
-            gradient = as_dtype(leaf, dtype, name)
+            fits = type(leaf) is np.ndarray and leaf.dtype is dtype
+            gradient = leaf if fits else as_dtype(leaf, dtype.name, name)
             if gradient.shape != shape:
                 raise ValueError(
                     f"The gradient of output '{name}' must have the output's shape {shape}; received {gradient.shape}."

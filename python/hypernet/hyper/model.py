@@ -17,6 +17,7 @@ from ..models.parameters import ParameterVector, unflatten
 from ..training.trainer import Trainer
 from .data import HyperData
 from .initialize import initialize_head
+from .modes import mode_quickly
 from .parts import base_vector, check_generated, generated_flags
 from .pullbacks import HyperPullbacks
 
@@ -96,6 +97,7 @@ class HyperModel(HyperPullbacks, HyperData, ParameterVector, Trainer):
         Trainer.__init__(self)
         self._generator, self._target = generator, target
         self._dtype = target.dtype
+        self._has_one_output = target._known("outputs").output_structure == 0
         self._flags = generated_flags(target, generated)
         self._generated_argument = (
             None if generated is None else [generated] if isinstance(generated, str) else list(generated)
@@ -284,6 +286,12 @@ class HyperModel(HyperPullbacks, HyperData, ParameterVector, Trainer):
         ValueError
             The shapes fit no mode; says both and the four choices.
         """
+        if type(inputs) is list and len(inputs) == 2 and not training:
+            cond, x = inputs
+            mode = mode_quickly(cond, x, self._generator._leaves, self._target._leaves)
+            if mode is not None:
+                outputs = self._bound().predict((cond,), (x,), mode, None, False, 0, 0)
+                return outputs[0] if self._has_one_output else self._pack_outputs(outputs)
         meeting = self._meet(inputs)
         number = call_seed(bool(training), seed)
         outputs = self._bound().predict(

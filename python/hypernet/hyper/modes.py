@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._convert import as_dtype
+from .._convert import NATIVE, as_dtype
 from .._shapes import fits
 from ..models.data import Leaf, check_leaf
 
@@ -175,28 +175,27 @@ def meet(
     )
 
 
-def meet_quickly(cond: Any, x: Any, condition_leaves: Sequence[Leaf], input_leaves: Sequence[Leaf]) -> Meeting | None:
-    """The same for one condition and one input that are arrays of the right dtype; None where there is more to do."""
+def mode_quickly(cond: Any, x: Any, condition_leaves: Sequence[Leaf], input_leaves: Sequence[Leaf]) -> Mode | None:
+    """The mode of one array of conditions (N, *c) and one of inputs, both of the right dtype; None for all else."""
     if type(cond) is not np.ndarray or type(x) is not np.ndarray:
         return None
     if len(condition_leaves) != 1 or len(input_leaves) != 1:
         return None
     (_, one, cond_dtype), (_, row, dtype) = condition_leaves[0], input_leaves[0]
-    if cond.dtype != cond_dtype or x.dtype != dtype or one == (1,):
+    if cond.dtype is not NATIVE[cond_dtype] or x.dtype is not NATIVE[dtype]:
         return None
     given, shape = cond.shape, x.shape
-    if not given or not shape:
+    if not given or not shape or given[1:] != one:
         return None
-    if given[1:] == one:
-        groups = given[0]
-        if shape[1:] == row:
-            if groups == 1:
-                return Meeting("one", (cond,), (x,), (given,))
-            return Meeting("rows", (cond,), (x,), (given,)) if shape[0] == groups else None
-        if shape[2:] == row and len(shape) == len(row) + 2:
-            if shape[0] == groups:
-                return Meeting("tasks", (cond,), (x,), (given,))
-            return Meeting("shared", (cond,), (x,), (given,)) if shape[0] == 1 else None
-    elif given == one and shape[1:] == row:
-        return Meeting("one", (cond[np.newaxis],), (x,), (given,))
+    groups, first = given[0], shape[0]
+    if shape[1:] == row:
+        return "one" if groups == 1 else "rows" if first == groups else None
+    if shape[2:] == row and len(shape) == len(row) + 2:
+        return "tasks" if first == groups else "shared" if first == 1 else None
     return None
+
+
+def meet_quickly(cond: Any, x: Any, condition_leaves: Sequence[Leaf], input_leaves: Sequence[Leaf]) -> Meeting | None:
+    """What `meet` says, where `mode_quickly` knows it."""
+    mode = mode_quickly(cond, x, condition_leaves, input_leaves)
+    return None if mode is None else Meeting(mode, (cond,), (x,), (cond.shape,))

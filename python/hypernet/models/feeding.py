@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .._convert import NATIVE
 from .data import (
     Leaf,
     check_cardinality,
@@ -53,7 +54,7 @@ class ModelData:
         leaves = self._leaves
         if type(x) is np.ndarray and len(leaves) == 1:
             _, shape, dtype = leaves[0]
-            if x.dtype == dtype and x.shape[1:] == shape:
+            if x.dtype is NATIVE[dtype] and x.shape[1:] == shape:
                 return (x,)  # nothing to do, which is worth finding out fast
         values = match_structure(self._known("inputs").input_structure, self.input_names, x, self.name)
         arrays = [
