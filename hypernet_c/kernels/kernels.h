@@ -22,7 +22,8 @@
 /* C (m, n) = op(A) op(B):  NN  A (m, k)  B (k, n);   NT  A (m, k)  B (n, k);   TN  A (k, m)  B (k, n). */
 typedef enum hn_gemm_form { HN_GEMM_NN = 0, HN_GEMM_NT, HN_GEMM_TN, HN_GEMM_FORM_COUNT } hn_gemm_form;
 
-/* Elementwise functions. `params` is explained with each, and rounded to T first. relu(nan) = nan. Backward reads x or y as hn_map_info says. */
+/* Elementwise functions. `params` is explained with each, and rounded to T first. relu(nan) = nan.
+   Backward reads x or y as hn_map_info says. */
 typedef enum hn_map {
     HN_MAP_LINEAR = 0,   /* x */
     HN_MAP_RELU,         /* max(x, 0) */
