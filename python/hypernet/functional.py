@@ -126,22 +126,26 @@ def _never_stale() -> None:
     """A function of theta has no store that could change."""
 
 
-def _prepare(model: Model, theta: Any, x: Any) -> tuple[Meeting, _core.Hyper]:
+def _compile(model: Model) -> tuple[_core.Hyper, tuple[Leaf]]:
+    """The pipeline of a model without weights of its own, and what theta must be; kept with the model."""
     graph = model._graph
     if graph is None:
         raise ValueError(f"Model '{model.name}' is not built yet: begin it with an `Input` layer.")
     if graph.parameter_count == 0:
         raise ValueError(f"Model '{model.name}' has no weights, so it is no function of theta; call it as it is.")
-    if model._functional is None:
-        offsets = [entry[-1] for entry in graph.entries()]
-        flags = [True] * len(offsets)
-        model._functional = _core.Hyper(None, _core.Network(graph, None, offsets), flags, None, None)
-    leaf = Leaf("theta", (graph.parameter_count,), model.dtype)
-    found = meet_quickly(theta, x, (leaf,), model._leaves)
+    offsets = [entry[-1] for entry in graph.entries()]
+    core = _core.Hyper(None, _core.Network(graph, None, offsets), [True] * len(offsets), None, None)
+    model._functional = core, (Leaf("theta", (graph.parameter_count,), model.dtype),)
+    return model._functional
+
+
+def _prepare(model: Model, theta: Any, x: Any) -> tuple[Meeting, _core.Hyper]:
+    core, leaves = model._functional or _compile(model)
+    found = meet_quickly(theta, x, leaves, model._leaves)
     if found is None:
         inputs = match_structure(model._known("inputs").input_structure, model.input_names, x, model.name)
-        found = meet([theta], inputs, [leaf], model._leaves, model.name, "theta")
-    return found, model._functional
+        found = meet([theta], inputs, leaves, model._leaves, model.name, "theta")
+    return found, core
 
 
 # ---- a HyperModel as a function of its weights ----

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .._convert import NATIVE
 from .._shapes import fits
 from ..models.data import convert_sample_weight, convert_targets, match_structure, pack_outputs
 from ..models.model import Model
@@ -41,6 +43,10 @@ class HyperData:
     def _conditions(self, cond: Any) -> tuple[tuple[Array, ...], tuple[tuple[int, ...], ...]]:
         """Conditions as (N, *sample), and the shapes in which they came."""
         generator = self._generator
+        if type(cond) is np.ndarray and len(generator._leaves) == 1:
+            _, one, dtype = generator._leaves[0]
+            if cond.shape[1:] == one and cond.ndim == len(one) + 1 and cond.dtype is NATIVE[dtype]:
+                return (cond,), (cond.shape,)
         values = match_structure(self._structures()[0], generator.input_names, cond, generator.name)
         found = convert_conditions(values, generator._leaves, self.name)
         return tuple(condition.array for condition in found), tuple(condition.given for condition in found)

@@ -198,4 +198,10 @@ def mode_quickly(cond: Any, x: Any, condition_leaves: Sequence[Leaf], input_leav
 def meet_quickly(cond: Any, x: Any, condition_leaves: Sequence[Leaf], input_leaves: Sequence[Leaf]) -> Meeting | None:
     """What `meet` says, where `mode_quickly` knows it."""
     mode = mode_quickly(cond, x, condition_leaves, input_leaves)
-    return None if mode is None else Meeting(mode, (cond,), (x,), (cond.shape,))
+    if mode is not None:
+        return Meeting(mode, (cond,), (x,), (cond.shape,))
+    if type(cond) is np.ndarray and len(condition_leaves) == 1 and cond.shape == condition_leaves[0].shape != (1,):
+        cond = cond[np.newaxis]  # one condition without its leading axis
+        if mode_quickly(cond, x, condition_leaves, input_leaves) == "one" and x.ndim == len(input_leaves[0].shape) + 1:
+            return Meeting("one", (cond,), (x,), (cond.shape[1:],))
+    return None

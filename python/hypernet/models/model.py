@@ -91,7 +91,7 @@ class Model(ModelData, ParameterVector, Trainer, Layer):
         self._leaves: tuple[Leaf, ...] = ()  # the declared inputs, as data is checked against them
         self._network: _core.Network | None = None
         self._fast: Any = None  # the network's predict, where one array goes in and one comes out
-        self._functional: _core.Hyper | None = None
+        self._functional: tuple[_core.Hyper, tuple[Leaf]] | None = None  # as a function of its weights
 
     def _set_topology(self, topology: Topology | None) -> None:
         self._unbind()
