@@ -92,8 +92,10 @@ static int graph_take(NetworkObject *self)
                      BINDING_MAX_TENSORS, BINDING_MAX_TENSORS, (int)self->input_count, (int)self->output_count);
         return -1;
     }
-    for (int32_t i = 0; i < self->input_count; i++)
-        self->has_ids |= network_input(self, i)->dtype == HN_INT64;
+    for (int32_t i = 0; i < self->input_count; i++) {
+        self->inputs[i] = hn_graph_tensor(graph, hn_graph_input_tensor(graph, i));
+        self->has_ids |= self->inputs[i]->dtype == HN_INT64;
+    }
     return 0;
 }
 
@@ -157,8 +159,7 @@ static PyObject *network_store(PyObject *object, void *unused)
 
 const hn_tensor_info *network_input(const NetworkObject *network, int32_t index)
 {
-    const hn_graph *graph = network->graph->graph;
-    return hn_graph_tensor(graph, hn_graph_input_tensor(graph, index));
+    return network->inputs[index];
 }
 
 int network_check_store(const NetworkObject *network)
@@ -331,7 +332,7 @@ int network_call_blocks(network_call *call, network_block block, void *context)
     const NetworkObject *network = call->network;
     hn_view inputs[BINDING_MAX_TENSORS], outputs[BINDING_MAX_TENSORS];
     size_t input_sizes[BINDING_MAX_TENSORS], output_sizes[BINDING_MAX_TENSORS];
-    hn_error error = {.status = HN_OK};
+    hn_error error;
     hn_run run = call->run;
     gil gil;
     run.inputs = call->inputs;
@@ -342,7 +343,7 @@ int network_call_blocks(network_call *call, network_block block, void *context)
     hn_status status = HN_OK;
     for (int64_t first = 0; status == HN_OK && first < call->lead.rows; first += call->block) {
         if (first > 0 && gil_poll(&gil, call->row_work * (double)call->block) < 0) {
-            status = error.status = HN_CANCELLED;
+            status = hn_error_set(&error, HN_CANCELLED, "a signal handler raised an exception");
             break;
         }
         if (call->block < call->lead.rows) {

@@ -16,6 +16,7 @@ typedef struct NetworkObject {
     int64_t parameter_count;
     hn_dtype dtype;
     int has_ids;          /* an input holds integers */
+    const hn_tensor_info *inputs[BINDING_MAX_TENSORS]; /* as the graph declares them */
     plan_cache cache;
 } NetworkObject;
 

@@ -194,7 +194,7 @@ static hn_status step_block(network_call *call, hn_run *run, int64_t first, void
 /* Memory for a step, and labels checked before anything is written. */
 static int step_memory(network_call *call, gradient_call *to)
 {
-    hn_error error = {.status = HN_OK};
+    hn_error error;
     const hn_plan *plan = call->item->plan;
     if (network_call_memory(call, to->backward ? HN_MODE_TRAINING : HN_MODE_INFERENCE) < 0 ||
         sources_reserve(call) < 0)
