@@ -58,6 +58,13 @@ def test_shuffling():
     assert flat != sorted(flat) and flat != again and sorted(flat) == sorted(again) == list(range(10))
 
 
+def test_shuffling_within_batches():
+    hn.utils.set_random_seed(1)
+    batches = _seen(np.arange(64.0)[:, None] + np.zeros((1, 2)), np.zeros((64, 1)), batch_size=24, shuffle="batch")
+    assert [sorted(rows) for rows in batches] == [list(range(24)), list(range(24, 48)), list(range(48, 64))]
+    assert all(rows != sorted(rows) for rows in batches)
+
+
 def test_slices_are_views():
     batches = []
     model = _model()
@@ -88,6 +95,15 @@ def test_steps_per_epoch_go_on():
     with pytest.warns(UserWarning, match="Your input ran out of data"):
         rows = _seen(batch_size=4, shuffle=False, steps_per_epoch=2, epochs=3)
     assert rows == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9], [0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_steps_without_a_batch_size_divide_the_data():
+    assert [len(rows) for rows in _seen(steps_per_epoch=3)] == [4, 4, 2]
+    assert [len(rows) for rows in _seen(steps_per_epoch=5, epochs=2)] == [2] * 10
+    model, recorder = _model(), []
+    run = model._run_predict
+    model._run_predict = lambda examples, *rest: (recorder.append(examples.count), run(examples, *rest))[1]
+    assert model.predict(X, steps=2, verbose=0).shape == (10, 1) and recorder == [5, 5]
 
 
 def test_validation_steps_and_batch_size():

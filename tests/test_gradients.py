@@ -20,7 +20,8 @@ IDS = 5  # ids in each table
 SMOOTH = ["linear", "tanh", "sigmoid", "softplus", "gelu", "silu", "softmax", "exponential"]
 ACTIVATIONS = [
     *["linear", "relu", "leaky_relu", "relu6", "elu", "selu", "gelu", "silu", "sigmoid", "tanh", "softplus"],
-    *["softsign", "exponential", "hard_sigmoid", "softmax", "log_softmax"],
+    *["softsign", "exponential", "hard_sigmoid", "softmax", "log_softmax", "celu", "squareplus", "soft_shrink"],
+    *["hard_shrink", "tanh_shrink", "hard_tanh", "hard_silu", "log_sigmoid", "sparse_plus", "sparse_sigmoid", "mish"],
 ]
 
 

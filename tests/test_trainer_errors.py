@@ -118,6 +118,10 @@ def test_validation_data_is_checked_before_the_first_step():
         ({"validation_steps": -1, "validation_data": (X, Y)}, "`validation_steps` must be a positive integer"),
         ({"class_weight": [1.0, 2.0]}, "`class_weight` must be a dict"),
         ({"validation_split": 2.0}, "Training data contains 6 samples"),
+        ({"validation_data": (X, Y), "validation_batch_size": 0}, "`batch_size` must be a positive integer"),
+        ({"validation_data": (X, Y), "validation_freq": "often"}, "Expected `validation_freq` to be a list or int"),
+        ({"validation_split": 0.5, "validation_freq": 0}, "`validation_freq` must be positive"),
+        ({"shuffle": "rows"}, '`shuffle` must be True, False or "batch"'),
     ],
 )
 def test_bad_arguments_of_fit(options, message):
@@ -125,7 +129,6 @@ def test_bad_arguments_of_fit(options, message):
 
 
 def test_what_is_not_built():
-    _raises_and_keeps(_model(), NotImplementedError, "shuffle", lambda m: m.fit(X, Y, shuffle="batch", verbose=0))
     with pytest.raises(NotImplementedError, match="steps_per_execution"):
         _model().compile(loss="mse", steps_per_execution=3)
 

@@ -315,6 +315,8 @@ class Optimizer:
         """
         if not state:
             return
+        if "iterations" not in state:
+            raise ValueError(f"The state of optimizer '{self.name}' needs 'iterations'. Received: {sorted(state)}")
         made = self._make(pieces_of_weights(weights))
         names = self._slot_names[: len(made.core.slots)]
         for name, slot in zip(names, made.core.slots, strict=True):

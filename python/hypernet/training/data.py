@@ -60,14 +60,25 @@ class Source:
 
 
 class ArraySource(Source):
-    """Batches of examples in memory: views, or one gather a batch where they are shuffled."""
+    """Batches of examples in memory: views, or one gather a batch where they are shuffled.
+
+    Parameters
+    ----------
+    examples : Examples
+    batch_size : int, optional
+        By default 32, or with `steps` what divides the examples into that many batches.
+    shuffle : bool or "batch"
+        "batch": batches stay as they are, their examples change places.
+    steps : int, optional
+        Batches an epoch.
+    """
 
     def __init__(self, examples: Examples, batch_size: int | None, shuffle: Any, steps: int | None) -> None:
         self._examples = examples
+        if batch_size is None and steps is not None:
+            batch_size = math.ceil(examples.count / steps)
         self._batch = checked_batch_size(batch_size)
-        if shuffle not in (True, False, None):
-            raise NotImplementedError(f"`shuffle={shuffle!r}` is not built; pass True or False.")
-        self._shuffle = bool(shuffle)
+        self._shuffle = checked_shuffle(shuffle)
         self._batches = math.ceil(examples.count / self._batch)
         self._given_steps = steps
         self._stream: Iterator[Examples] | None = None
@@ -78,13 +89,16 @@ class ArraySource(Source):
         examples, size, count = self._examples, self._batch, self._examples.count
         if count <= size:
             yield examples
-        elif self._shuffle:
-            order = generator().permutation(count)
-            for start in range(0, count, size):
-                yield examples.take(order[start : start + size])
-        else:
-            for start in range(0, count, size):
-                yield examples.take(slice(start, min(start + size, count)))
+            return
+        order = generator().permutation(count) if self._shuffle is True else None
+        for start in range(0, count, size):
+            stop = min(start + size, count)
+            if order is not None:
+                yield examples.take(order[start:stop])
+            elif self._shuffle == "batch":
+                yield examples.take(start + generator().permutation(stop - start))
+            else:
+                yield examples.take(slice(start, stop))
 
     def epoch(self) -> Iterator[Examples]:
         if self._given_steps is None:
@@ -201,6 +215,21 @@ def checked_batch_size(batch_size: Any) -> int:
     return int(batch_size)
 
 
+def checked_shuffle(shuffle: Any) -> bool | str:
+    """How examples are shuffled: True, False or "batch".
+
+    Raises
+    ------
+    ValueError
+        Anything else.
+    """
+    if isinstance(shuffle, str) and shuffle == "batch":
+        return "batch"
+    if shuffle is None or isinstance(shuffle, (bool, np.bool_)) or shuffle in (0, 1):
+        return bool(shuffle)
+    raise ValueError(f'`shuffle` must be True, False or "batch". Received: shuffle={shuffle!r}')
+
+
 def checked_steps(steps: Any, name: str) -> int | None:
     """A number of steps, or None."""
     if steps is None:
@@ -208,6 +237,19 @@ def checked_steps(steps: Any, name: str) -> int | None:
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={steps}")
     return int(steps)
+
+
+def check_frequency(validation_freq: Any) -> None:
+    """ValueError if this does not say after which epochs to validate."""
+    if isinstance(validation_freq, (list, tuple)):
+        return
+    if isinstance(validation_freq, bool) or not isinstance(validation_freq, (int, np.integer)):
+        raise ValueError(
+            f"Expected `validation_freq` to be a list or int. Received: validation_freq={validation_freq} of the type "
+            f"{type(validation_freq)}."
+        )
+    if validation_freq < 1:
+        raise ValueError(f"`validation_freq` must be positive. Received: validation_freq={validation_freq}")
 
 
 def open_stream(x: Any, make: Make, shuffle: Any, steps: int | None) -> Source:

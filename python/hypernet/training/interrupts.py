@@ -16,6 +16,9 @@ def uninterrupted() -> Iterator[None]:
         yield  # signals reach the main thread only
         return
     before = signal.getsignal(signal.SIGINT)
+    if before is None:
+        yield  # a handler from outside Python, which cannot be put back
+        return
     received: list[tuple[int, Any]] = []
     signal.signal(signal.SIGINT, lambda number, frame: received.append((number, frame)))
     try:

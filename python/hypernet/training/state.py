@@ -213,7 +213,7 @@ class Compiled:
         names: list[str] = []
         for metric in self.metrics:
             names += [m.name for m in metric.metrics] if isinstance(metric, CompiledMetrics) else [metric.name]
-        known = list(dict.fromkeys(name for name in names if name in logs))
+        known = [name for name in names if name in logs]  # a name that stands twice is listed twice, as in Keras
         results = [logs[name] for name in [*known, *sorted(set(logs) - set(known))]]
         return results[0] if len(results) == 1 else results
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _nest
-from ..callbacks.base import CallbackList, History
-from ..callbacks.progress import has_display
 from .data import (
     ArraySource,
     Source,
+    check_frequency,
     checked_batch_size,
     checked_steps,
     is_stream,
@@ -23,7 +22,10 @@ from .data import (
 )
 from .examples import Examples
 from .state import Compiled, Logs
-from .steps import Stepper
+
+if TYPE_CHECKING:  # imported where they are used, so that what does not train is imported fast
+    from ..callbacks.base import CallbackList, History
+    from .steps import Stepper
 
 Array = NDArray[Any]
 
@@ -86,7 +88,7 @@ class Trainer(Compiled):
         y : array, or nested arrays
             Targets.
         batch_size : int, optional
-            32 by default.
+            32 by default; with a number of steps, what divides the data into that many batches.
         epochs, initial_epoch : int
             Training ends before epoch number `epochs`.
         verbose : "auto", 0, 1, 2
@@ -96,8 +98,8 @@ class Trainer(Compiled):
             The last fraction of the data is kept for validation.
         validation_data : (x, y) or (x, y, sample_weight), or a dataset, optional
             May meet in another mode than the training data.
-        shuffle : bool
-            Draw a new order of the rows (or tasks) each epoch.
+        shuffle : bool or "batch"
+            True: draw a new order of the rows (or tasks) each epoch; "batch": only within batches.
         class_weight : dict, optional
             Factors by label.
         sample_weight : array, optional
@@ -128,11 +130,17 @@ class Trainer(Compiled):
         >>> history.history["loss"][-1] < 1e-3
         True
         """
+        from ..callbacks.base import CallbackList, History
+
         self._require_compiled("fit")
         if self.optimizer is None:
             raise ValueError("fit needs an optimizer: pass one to `compile()`.")
         steps = checked_steps(steps_per_epoch, "steps_per_epoch")
         checked_batch_size(batch_size)
+        checked_batch_size(validation_batch_size)
+        of_validation = checked_steps(validation_steps, "validation_steps")
+        if validation_data is not None or validation_split:
+            check_frequency(validation_freq)
         data = self._data(x, y, sample_weight, class_weight)
         validation: Any = None
         if validation_data is not None:
@@ -147,7 +155,6 @@ class Trainer(Compiled):
         source = self._source(data, batch_size, shuffle, steps, class_weight)
         tester = None
         if validation is not None:
-            of_validation = checked_steps(validation_steps, "validation_steps")
             tester = self._source(validation, validation_batch_size or batch_size, False, of_validation)
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(
@@ -198,7 +205,7 @@ class Trainer(Compiled):
             stepper.refresh()
         for step, examples in enumerate(source.epoch()):
             if stepper is None:  # the first batch has built the model
-                stepper = Stepper(self, self._ready(), self.optimizer)
+                stepper = self._stepper(self.optimizer)
             callbacks.on_train_batch_begin(step)
             self._record(stepper.train(examples), examples)
             steps = step + 1
@@ -243,6 +250,8 @@ class Trainer(Compiled):
         >>> model.evaluate(hn.ones((4, 1)), hn.ones((4, 1)), verbose=0)
         1.0
         """
+        from ..callbacks.base import CallbackList
+
         self._require_compiled("evaluate")
         source = self._source(self._data(x, y, sample_weight), batch_size, False, checked_steps(steps, "steps"))
         if not isinstance(callbacks, CallbackList):
@@ -262,7 +271,7 @@ class Trainer(Compiled):
         wants_logs = callbacks.wants_logs("test_batch_end")
         for step, examples in enumerate(source.epoch()):
             if stepper is None:
-                stepper = Stepper(self, self._ready(), None)
+                stepper = self._stepper(None)
             callbacks.on_test_batch_begin(step)
             self._record(stepper.test(examples), examples)
             callbacks.on_test_batch_end(step, self._batch_logs() if wants_logs else None)
@@ -326,6 +335,9 @@ class Trainer(Compiled):
                 found = me._run_predict(examples, _flat_out(out), False, 0, 0)
                 return me._pack_outputs(found) if out is None else out
             source = ArraySource(examples, batch_size, False, checked_steps(steps, "steps"))
+        from ..callbacks.base import CallbackList
+        from ..callbacks.progress import has_display
+
         if not isinstance(callbacks, CallbackList):
             shows = verbose != 0 and (verbose == 2 or has_display()) and source.steps != 1
             callbacks = CallbackList(
@@ -385,7 +397,7 @@ class Trainer(Compiled):
             raise ValueError("train_on_batch needs an optimizer: pass one to `compile()`.")
         examples = self._examples(x, y, sample_weight, class_weight)
         self.reset_metrics()
-        self._record(Stepper(self, self._ready(), self.optimizer).train(examples), examples)
+        self._record(self._stepper(self.optimizer).train(examples), examples)
         logs = self._batch_logs()
         return logs if return_dict else self._in_order(logs)
 
@@ -394,7 +406,7 @@ class Trainer(Compiled):
         self._require_compiled("test_on_batch")
         examples = self._examples(x, y, sample_weight)
         self.reset_metrics()
-        self._record(Stepper(self, self._ready(), None).test(examples), examples)
+        self._record(self._stepper(None).test(examples), examples)
         logs = self._batch_logs()
         return logs if return_dict else self._in_order(logs)
 
@@ -430,19 +442,14 @@ class Trainer(Compiled):
         """
         self._require_compiled("loss_and_grad")
         examples = self._examples(x, y, sample_weight)
-        batch, gradient = Stepper(self, self._ready(), None).gradient(examples, training)
+        batch, gradient = self._stepper(None).gradient(examples, training)
         return batch.total, gradient
 
 
 def _is_due(epoch: int, validation_freq: Any) -> bool:
-    if isinstance(validation_freq, int):
-        return (epoch + 1) % validation_freq == 0
     if isinstance(validation_freq, (list, tuple)):
         return epoch + 1 in validation_freq
-    raise ValueError(
-        f"Expected `validation_freq` to be a list or int. Received: validation_freq={validation_freq} of the type "
-        f"{type(validation_freq)}."
-    )
+    return bool((epoch + 1) % validation_freq == 0)
 
 
 def _flat_out(out: Any) -> tuple[Array, ...] | None:
