@@ -13,7 +13,7 @@ import matplotlib.colors
 import matplotlib.image
 import numpy as np
 import pytest
-from hypernet.demo import data, models, training
+from hypernet.demo import comparison, data, models, training
 from hypernet.demo.command import main
 
 TITLES = {contender.key: contender.title for contender in models.contenders()}
@@ -170,6 +170,8 @@ def test_accuracies(small):
 
 def test_training_and_costs_are_printed(small):
     output, _ = small
+    said = " ".join(output.split())
+    assert "1 seed from 1, learning rates 0.01, plateau after 12 epochs without" in said and "1 thread." in said
     deployed = output[output.index("Deployed") :]
     for key, weights in WEIGHTS.items():
         name = key if key == "hypernetwork" else f"({key})"
@@ -256,6 +258,15 @@ def test_output_that_is_no_folder(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["--output", str(tmp_path / "file")]) == 1
     assert str(tmp_path / "file") in capsys.readouterr().err
+
+
+def test_interrupt(tmp_path, monkeypatch, capsys):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparison, "compare", interrupted)
+    assert main(["--output", str(tmp_path)]) == 130
+    assert "Interrupted" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from .. import __version__
 from .._machine import get_num_threads, set_num_threads, show_config
-from .data import CLASSES
 from .models import contenders
 from .training import FULL, QUICK, Settings
 
 _NEEDED = {"sklearn": "scikit-learn", "scipy": "scipy", "matplotlib": "matplotlib"}
 
+FULL_SEEDS = 5
 _DESCRIPTION = """\
 Train a hypernetwork whose condition is the cosine and sine of an angle, and whose target, a 64-32-10 network, classifies
 handwritten digits turned by that angle. Compare it with ordinary networks on the same images: (a) of the target's size
@@ -62,9 +62,9 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("command", nargs="?", choices=["demo", "info"], default="demo", help="demo (default): the comparison; "
         "info: print version, instruction set and threads")  # fmt: skip
-    add("--full", action="store_true", help="five seeds, mean and spread; more learning rates, more patience")
+    add("--full", action="store_true", help=f"{FULL_SEEDS} seeds, mean and spread; more learning rates, more patience")
     add("--seed", type=seed_number, default=0, metavar="N", help="the first seed: split, weights, order (default 0)")
-    add("--seeds", type=positive_integer, metavar="N", help="how many seeds (default 1; with --full 5)")
+    add("--seeds", type=positive_integer, metavar="N", help=f"how many seeds (default 1; with --full {FULL_SEEDS})")
     add(
         "--angle",
         type=angle_in_degrees,
@@ -85,6 +85,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _listed(rates: Sequence[float]) -> str:
     return ",".join(f"{rate:g}" for rate in rates)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("s" if number > 1 else "")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,13 +140,18 @@ def _demonstrate(options: argparse.Namespace) -> None:
 
     began = time.perf_counter()
     settings = _settings(options)
-    seeds = range(options.seed, options.seed + (options.seeds or (5 if options.full else 1)))
+    seeds = range(options.seed, options.seed + (options.seeds or (FULL_SEEDS if options.full else 1)))
     trainings = progress.Trainings(len(seeds) * len(contenders()) * len(settings.rates))
     console = tables.make_console()
     console.print(
-        f"Digits of {CLASSES} classes, turned; {len(seeds)} seed(s), learning rates {_listed(settings.rates)}, "
-        f"{get_num_threads()} thread(s)."
+        f"Handwritten digits turned by an angle. This run: {_count(len(seeds), 'seed')} from {options.seed}, learning rates "
+        f"{_listed(settings.rates)}, plateau after {3 * settings.patience} epochs without a better validation accuracy, "
+        f"{_count(get_num_threads(), 'thread')}."
     )
+    if not options.full:
+        console.print(
+            f"(--full: {FULL_SEEDS} seeds, learning rates {_listed(FULL.rates)}, plateau after {3 * FULL.patience} epochs.)"
+        )
     try:
         runs = [comparison.compare(seed, settings, trainings) for seed in seeds]
     finally:

@@ -118,8 +118,8 @@ def deployment_lines(deployed: Deployed, hyper_weights: int, switching: float) -
     count = len(deployed.labels)
     shown = slice(0, DIGITS_SHOWN)
     return [
-        f"Saved {deployed.hyper_file} ({hyper_weights:,} weights, {hyper_size / 1e3:.0f} kB), loaded it, specialised it "
-        f"to {deployed.angle:g}°,",
+        f"Saved {deployed.hyper_file} ({hyper_weights:,} weights, {hyper_size / 1e3:.0f} kB with the optimizer's state), "
+        f"loaded it, specialised it to {deployed.angle:g}°,",
         f"saved that as {deployed.network_file} ({network_size / 1e3:.0f} kB), loaded it, and classified the test images "
         f"turned by {deployed.angle:g}°:",
         f"  {deployed.right} of {count} right ({deployed.right / count:.3f}); {deployed.as_before} of {count} "
