@@ -95,6 +95,19 @@ def test_custom_loss():
     assert model.evaluate(X, Y, verbose=0) == pytest.approx(_pinball(Y, model.predict(X))[0].mean())
 
 
+def test_evaluating_needs_no_gradient():
+    class Largest(hn.losses.Loss):
+        def call(self, y_true, y_pred):
+            return np.abs(y_pred - y_true).max(axis=-1)
+
+    model = _model()
+    model.compile(optimizer="sgd", loss=Largest())
+    expected = np.abs(model.predict(X) - Y).max(axis=-1).mean()
+    np.testing.assert_allclose(model.evaluate(X, Y, batch_size=4, verbose=0), expected, rtol=1e-6)
+    with pytest.raises(NotImplementedError, match="gradient"):
+        model.fit(X, Y, verbose=0)
+
+
 def test_builtin_and_custom_agree():
     def squares(y_true, y_pred):
         return ((y_pred - y_true) ** 2).mean(-1), 2 * (y_pred - y_true) / y_pred.shape[-1]
@@ -542,6 +555,15 @@ def test_signal_waits_for_the_end_of_a_step():
 
 
 # ---- going on ----
+def test_a_handler_from_outside_python_stays(monkeypatch):
+    from hypernet.training.interrupts import uninterrupted
+
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    monkeypatch.setattr(signal, "signal", lambda *arguments: pytest.fail("it cannot be put back"))
+    with uninterrupted():
+        pass
+
+
 def test_fit_goes_on():
     model, twin = _model(), _model()
     twin.set_weights(model.get_weights())

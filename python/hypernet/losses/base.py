@@ -77,6 +77,10 @@ class Loss:
         """y_true in the form that `call` and the core take, checked (labels too)."""
         return y_true
 
+    def _values(self, y_true: Array, y_pred: Array) -> Array:
+        """Each position's loss."""
+        return check_values(self.name, self.call(y_true, y_pred), y_pred)
+
     def _values_and_gradient(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
         """Each position's loss, and its gradient."""
         values, gradient = np.asarray(self.call(y_true, y_pred)), np.asarray(self.gradient(y_true, y_pred))
@@ -191,14 +195,20 @@ def spread_weights(sample_weight: Any, shape: tuple[int, ...], dtype: Any) -> Ar
     return weights.reshape(trimmed + (1,) * (len(shape) - len(trimmed)))
 
 
-def check_pair(name: str, values: Any, gradient: Any, y_pred: Array) -> tuple[Array, Array]:
-    """What a custom loss returned, as arrays of y_pred's dtype (ValueError if a shape is wrong)."""
-    values, gradient = np.asarray(values, y_pred.dtype), np.asarray(gradient, y_pred.dtype)
+def check_values(name: str, values: Any, y_pred: Array) -> Array:
+    """The rows' values of a custom loss, as an array of y_pred's dtype (ValueError if the shape is wrong)."""
+    values = np.asarray(values, y_pred.dtype)
     if values.ndim == 0 or values.shape != y_pred.shape[: values.ndim]:
         raise ValueError(
             f"The loss '{name}' must return a value for each row, of shape {y_pred.shape[:1]} (or {y_pred.shape[:-1]}) "
             f"for predictions of shape {y_pred.shape}; it returned one of shape {values.shape}."
         )
+    return values
+
+
+def check_pair(name: str, values: Any, gradient: Any, y_pred: Array) -> tuple[Array, Array]:
+    """What a custom loss returned, as arrays of y_pred's dtype (ValueError if a shape is wrong)."""
+    values, gradient = check_values(name, values, y_pred), np.asarray(gradient, y_pred.dtype)
     if gradient.shape != y_pred.shape:
         raise ValueError(
             f"The loss '{name}' must return a gradient of the predictions' shape {y_pred.shape}; it returned one of "

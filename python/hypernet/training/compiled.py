@@ -202,6 +202,18 @@ class CompiledLosses:
         )
         return Plan(scaled, divisors, common)
 
+    def values_in_python(self, examples: Examples, outputs: tuple[Array, ...]) -> list[float]:
+        """Each output's loss, without a gradient."""
+        assert examples.targets is not None
+        values = []
+        for loss, output, target, weight in zip(self._losses, outputs, examples.targets, examples.weights, strict=True):
+            if loss is None:
+                values.append(0.0)
+                continue
+            per_row = loss._values(target, output)
+            values.append(float(reduce(per_row, _spread(weight, per_row.shape), loss.reduction)))
+        return values
+
     def in_python(self, examples: Examples, outputs: tuple[Array, ...]) -> tuple[list[float], tuple[Array, ...]]:
         """Each output's loss, and the gradient of the weighted total with respect to the outputs."""
         assert examples.targets is not None
@@ -211,8 +223,7 @@ class CompiledLosses:
                 values.append(0.0)
                 gradients.append(np.zeros_like(output))
                 continue
-            rows, shape = output, examples.targets[index]
-            per_row, gradient = loss._values_and_gradient(shape, rows)
+            per_row, gradient = loss._values_and_gradient(examples.targets[index], output)
             weight = _spread(examples.weights[index], per_row.shape)
             divisor = normalizer(per_row.shape, weight, loss.reduction)
             values.append(float(reduce(per_row, weight, loss.reduction)))

@@ -163,8 +163,7 @@ class Stepper:
         plan = self._losses.plan(examples)
         if plan is None:
             outputs = self._model._run_predict(examples, None, training, self._seed, call)
-            values, _ = self._losses.in_python(examples, outputs)
-            added = 0.0
+            values, added = self._losses.values_in_python(examples, outputs), 0.0
             if has_core_penalties(self._model):
                 added = self._core_penalties(examples, call, training, "evaluate", outputs, None)
         else:
