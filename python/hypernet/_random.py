@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import operator
-import threading
+from _thread import allocate_lock  # what `threading.Lock` is, without the rest of it
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
 
-_lock = threading.Lock()
+_lock = allocate_lock()
 _generator: np.random.Generator | None = None
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from ._names import snake_case
@@ -11,14 +11,7 @@ from ._names import snake_case
 Named = TypeVar("Named")
 _registered: dict[str, Any] = {}
 _registered_names: dict[Any, str] = {}
-_scopes = threading.local()
-
-
-def _open_scopes() -> list[dict[str, Any]]:
-    if not hasattr(_scopes, "stack"):
-        _scopes.stack = []
-    stack: list[dict[str, Any]] = _scopes.stack
-    return stack
+_scopes: ContextVar[tuple[dict[str, Any], ...]] = ContextVar("scopes", default=())  # open ones, innermost last
 
 
 def custom_object(name: str) -> Any:
@@ -26,7 +19,7 @@ def custom_object(name: str) -> Any:
 
     A registered object is found by its full name, "package>name", and by its short one.
     """
-    for scope in reversed(_open_scopes()):
+    for scope in reversed(_scopes.get()):
         if name in scope:
             return scope[name]
     if name in _registered:
@@ -134,11 +127,11 @@ class CustomObjectScope:
         self.custom_objects = custom_objects or {}
 
     def __enter__(self) -> CustomObjectScope:
-        _open_scopes().append(self.custom_objects)
+        _scopes.set((*_scopes.get(), self.custom_objects))
         return self
 
     def __exit__(self, *exception: object) -> None:
-        _open_scopes().pop()
+        _scopes.set(_scopes.get()[:-1])
 
 
 custom_object_scope = CustomObjectScope

@@ -7,8 +7,8 @@ order, and everything that used the old ones is bound anew when it runs next.
 from __future__ import annotations
 
 import math
-import threading
 import weakref
+from _thread import allocate_lock  # what `threading.Lock` is, without the rest of it
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -54,7 +54,7 @@ class Block:
 
 
 _blocks: weakref.WeakValueDictionary[int, Block] = weakref.WeakValueDictionary()
-_joining = threading.RLock()  # two threads may run a model for the first time at once
+_joining = allocate_lock()  # two threads may run a model for the first time at once
 
 
 def block_of(store: _core.Store) -> Block | None:

@@ -51,11 +51,9 @@ def is_untouched(head: Dense) -> bool:
 
 
 def initialize_head(
-    generator: Model, target: Model, generated: list[bool], names: list[str], init: str | None, with_base: bool
+    generator: Model, target: Model, generated: list[bool], names: list[str], init: str, with_base: bool
 ) -> None:
     """Give the head its first values, if it is untouched; otherwise leave it alone."""
-    if init is None:
-        return
     found = find_head(generator)
     if found is None or not is_untouched(found[0]):
         return

@@ -16,7 +16,6 @@ from ..models.model import Model
 from ..models.parameters import ParameterVector, unflatten
 from ..training.trainer import Trainer
 from .data import HyperData
-from .initialize import initialize_head
 from .modes import mode_quickly
 from .parts import base_vector, check_generated, generated_flags
 from .pullbacks import HyperPullbacks
@@ -110,6 +109,10 @@ class HyperModel(HyperPullbacks, HyperData, ParameterVector, Trainer):
         self._core: _core.Hyper | None = None
         self._networks: tuple[_core.Network, _core.Network] | None = None
         self._bound()  # raises before anything is written
+        if init is None:
+            return
+        from .initialize import initialize_head
+
         initialize_head(generator, target, self._flags, target._entry_names(), init, self._base is not None)
 
     def _check_sizes(self) -> None:
