@@ -17,7 +17,8 @@ void hn_lock_read_end(hn_lock *lock);
 hn_status hn_lock_claim(hn_lock *lock, hn_error *error);
 void hn_lock_release(hn_lock *lock);
 
-/* Exclusive access for the holder of the claim: waits until the readers are gone. */
+/* Exclusive access for the holder of the claim: waits until the readers are gone; new ones let it go first for some
+   milliseconds. */
 void hn_lock_write_begin(hn_lock *lock);
 void hn_lock_write_end(hn_lock *lock);
 
