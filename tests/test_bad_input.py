@@ -113,6 +113,7 @@ CASES: dict[str, tuple[Callable[[hn.HyperModel], object], type[Exception], tuple
     "labels out of range in evaluate": (lambda h: h.evaluate([COND, X], Y + 3, verbose=0), ValueError, ("3",)),
     "complex sample weights": (lambda h: fit(h, COND, X, Y, sample_weight=np.ones(5, complex)), TypeError, ()),
     "a complex gradient": (lambda h: h.vjp(COND, X)[1](np.ones((5, 3), complex)), TypeError, ("complex",)),
+    "a seed that is no integer": (lambda h: h.vjp(COND, X, training=True, seed=1.5), ValueError, ("seed=1.5",)),
     "generate into a wrong shape": (
         lambda h: h.generate(COND, out=np.zeros((5, 3), np.float32)),
         ValueError,

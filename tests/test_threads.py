@@ -123,3 +123,34 @@ def test_number_of_threads_is_checked():
         hn.set_num_threads(0)
     with pytest.raises((ValueError, OverflowError)):
         hn.set_num_threads(10**6)
+
+
+def test_threads_may_use_a_new_model_at_once():
+    """Nothing is bound yet: the first calls join stores and compile plans."""
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        encoder, decoder = make_hyper().target, hn.target_network(7, 3)
+        inputs = hn.layers.Input((20,))
+        model = hn.Model(inputs, decoder(encoder(inputs)))
+        x = rng.standard_normal((50, 20), dtype=np.float32)
+        theta = model.get_weights()
+        found: list[object] = []
+        start = threading.Barrier(4)
+
+        def work(model=model, x=x, start=start, found=found) -> None:
+            start.wait()
+            try:
+                found.append(model(x))
+            except Exception as error:
+                found.append(error)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        expected = decoder(encoder(x))
+        for result in found:
+            np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-6)
+        for old, new in zip(theta, model.get_weights(), strict=True):
+            assert old.tobytes() == new.tobytes()

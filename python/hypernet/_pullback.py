@@ -110,10 +110,8 @@ class Pullback(Generic[Result]):
 
 def call_seed(training: bool, seed: int | None) -> int:
     """The seed of one call: the given one; in training without one, the next of the process."""
-    if seed is not None:
-        return int(seed)
-    if not training:
+    if seed is None and not training:
         return 0
-    from ._random import next_seed
+    from ._random import as_seed, next_seed
 
-    return next_seed()
+    return next_seed() if seed is None else as_seed(seed)
