@@ -28,8 +28,14 @@ static hn_status describe(const hn_attribute *given, int32_t input_count, const 
         int fits = next->rank == shape->rank && inputs[i].dtype == inputs[0].dtype;
         for (int32_t a = 0; fits && a < shape->rank; a++) {
             int64_t *dim = &spec->output.dims[a];
-            if (a == axis)
-                *dim = *dim < 0 || next->dims[a] < 0 ? -1 : *dim + next->dims[a];
+            if (a == axis && (*dim < 0 || next->dims[a] < 0))
+                *dim = -1;
+            else if (a == axis && *dim > INT64_MAX - next->dims[a])
+                return hn_error_set(error, HN_ERROR_VALUE, "concatenate: inputs of shapes %s and %s are too large",
+                                    hn_shape_format(shape, first, sizeof first),
+                                    hn_shape_format(next, second, sizeof second));
+            else if (a == axis)
+                *dim += next->dims[a];
             else if (*dim < 0)
                 *dim = next->dims[a];
             else
