@@ -1,4 +1,5 @@
 #include "step.h"
+#include "../base/memory.h"
 
 #include <string.h>
 
@@ -30,15 +31,18 @@ static size_t round_up(size_t bytes)
 /* For each output a gradient of its own; for all of them together values and weights of the largest. */
 size_t hn_step_scratch(const hn_plan *plan, int64_t groups, int64_t rows)
 {
-    size_t element = hn_dtype_size(hn_plan_kernels(plan)->dtype), total = 0, largest = 0;
+    size_t element = hn_dtype_size(hn_plan_kernels(plan)->dtype), samples, total = 0, largest = 0;
+    int fits = hn_size_multiply((size_t)groups, (size_t)rows, &samples);
     for (int32_t i = 0; i < hn_plan_output_count(plan); i++) {
-        size_t size = (size_t)(groups * rows * hn_shape_size(&hn_plan_output(plan, i)->shape));
-        total += round_up(size * element);
         int64_t cols = output_cols(hn_plan_output(plan, i));
-        size_t positions = cols > 0 ? size / (size_t)cols : 0;
+        size_t bytes, sample = (size_t)hn_shape_size(&hn_plan_output(plan, i)->shape) * element;
+        fits = fits && hn_size_multiply(samples, sample, &bytes) && bytes <= SIZE_MAX / 8 &&
+               hn_size_add(total, round_up(bytes), &total);
+        size_t positions = fits && cols > 0 ? bytes / element / (size_t)cols : 0;
         largest = positions > largest ? positions : largest;
     }
-    return total + round_up(2 * largest * element);
+    fits = fits && hn_size_add(total, round_up(2 * largest * element), &total);
+    return fits ? total : SIZE_MAX;
 }
 
 hn_status hn_step_check(const hn_plan *plan, const hn_loss *losses, const hn_target *targets, int64_t groups,
@@ -49,6 +53,8 @@ hn_status hn_step_check(const hn_plan *plan, const hn_loss *losses, const hn_tar
         return hn_error_set(error, HN_ERROR_VALUE, "a model may have at most %d outputs; got %d", HN_MAX_INPUTS, count);
     for (int32_t i = 0; i < count; i++) {
         int64_t size = hn_shape_size(&hn_plan_output(plan, i)->shape), cols = output_cols(hn_plan_output(plan, i));
+        if (hn_plan_output(plan, i)->dtype == HN_INT64)
+            return hn_error_set(error, HN_ERROR_TYPE, "output %d holds integers: it has no loss", i);
         hn_status status = hn_loss_check(&losses[i], &targets[i], groups, rows, cols ? size / cols : 0, cols, error);
         if (status != HN_OK)
             return status;

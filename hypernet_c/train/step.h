@@ -17,10 +17,10 @@ typedef struct hn_step_sums {
    ends in the matching activation. Returns 1 if the gradient is then with respect to the logits. */
 int hn_step_fuse(const hn_plan *plan, int32_t output, hn_loss *loss);
 
-/* Bytes of scratch for hn_step_gradients. */
+/* Bytes of scratch for hn_step_gradients; SIZE_MAX, which no allocation gives, if they cannot be counted. */
 size_t hn_step_scratch(const hn_plan *plan, int64_t groups, int64_t rows);
 
-/* Labels of all outputs in range for groups x rows; and no more outputs than hn_step_sums has room for. */
+/* Labels of all outputs in range for groups x rows; outputs that are real numbers; and no more outputs than hn_step_sums has room for. */
 hn_status hn_step_check(const hn_plan *plan, const hn_loss *losses, const hn_target *targets, int64_t groups,
                         int64_t rows, hn_error *error);
 
