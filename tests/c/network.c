@@ -223,6 +223,11 @@ static void test_sizes_that_overflow(void)
     CHECK(error.status == HN_ERROR_VALUE && strstr(error.message, "too large"));
     CHECK(!plan_of_sum((hn_shape){1, {-1}}, (hn_shape){1, {1}}));
     CHECK(error.status == HN_ERROR_VALUE && strstr(error.message, "closed"));
+    hn_graph *graph = hn_graph_create(HN_FLOAT32, &error);
+    int32_t wide = input(graph, "a", (hn_shape){1, {INT64_MAX}}, HN_FLOAT32);
+    CHECK(add(graph, "concatenate", "both", wide, wide) == -1 && error.status == HN_ERROR_VALUE);
+    CHECK(strstr(error.message, "too large"));
+    hn_graph_free(graph);
     hn_plan *plan = plan_of_sum((hn_shape){1, {1 << 20}}, (hn_shape){1, {1}});
     CHECK(plan);
     for (int mode = 0; mode < 2; mode++) {
@@ -413,6 +418,105 @@ static void test_unreached(void)
     CHECK(hn_memory_live_blocks() == 0);
 }
 
+/* ---- sizes that are cut into blocks ---- */
+
+/* Forward and backward of one dense layer, all groups and rows at once, or one row after the other. */
+static void run_dense(hn_plan *plan, hn_run run, int one_by_one)
+{
+    hn_view x = *run.inputs, y = *run.outputs, dy = *run.output_gradients, dx = *run.input_gradients;
+    const hn_view views[] = {x, y, dy, dx};
+    hn_view moved[4];
+    hn_source sources[2];
+    hn_run part = run;
+    int64_t groups = one_by_one ? run.groups : 1, rows = one_by_one ? run.rows : 1;
+    part.workspace = hn_workspace_create(plan, run.groups, run.rows, HN_MODE_TRAINING, 1, &error);
+    part.sources = sources;
+    part.inputs = &moved[0];
+    part.outputs = &moved[1];
+    part.output_gradients = &moved[2];
+    part.input_gradients = &moved[3];
+    for (int64_t g = 0; g < groups; g++)
+        for (int64_t r = 0; r < rows; r++) {
+            for (int i = 0; i < 4; i++) {
+                moved[i] = views[i];
+                moved[i].data = (double *)views[i].data + g * views[i].group_stride + r * views[i].row_stride;
+            }
+            for (int i = 0; i < 2; i++) {
+                sources[i] = run.sources[i];
+                sources[i].data = (const double *)sources[i].data + g * sources[i].group_stride;
+                sources[i].gradient = (double *)sources[i].gradient + g * sources[i].gradient_group_stride;
+                sources[i].accumulate = r > 0 || (g > 0 && sources[i].gradient_group_stride == 0);
+            }
+            if (one_by_one)
+                part.groups = part.rows = 1;
+            hn_plan_forward(plan, &part);
+            hn_plan_backward(plan, &part);
+        }
+    hn_workspace_free(part.workspace);
+}
+
+static void check_equal(const field *a, const field *b)
+{
+    double difference = 0.0, largest = 1.0;
+    for (int64_t g = 0; g < a->groups; g++)
+        for (int64_t r = 0; r < a->rows; r++)
+            for (int64_t i = 0; i < a->size; i++) {
+                double gap = fabs(field_get(a, g, r, i) - field_get(b, g, r, i));
+                difference = gap <= difference ? difference : gap;
+                largest = fmax(largest, fabs(field_get(b, g, r, i)));
+            }
+    CHECK(difference <= 1e-12 * largest);
+}
+
+/* A dense layer that is wide enough for blocks of rows and of columns, with rows that lie in every way. */
+static void test_blocks(hn_isa isa)
+{
+    static const char *const activations[] = {"linear", "tanh", "gelu", "softmax", "log_softmax"};
+    enum { GROUPS = 2, IN = 70, UNITS = 330 };
+    for (int64_t c = 0; c < 5 * 5 * 2; c++) {
+        int64_t positions = c % 2 ? 3 : 1, rows = c % 4 < 2 ? 2 : 50, own = c % 3 != 0;
+        layout how = (layout)(c / 2 % 5 == 4 ? REPEATED : c / 2 % 5);
+        hn_graph *graph = hn_graph_create(HN_FLOAT64, &error);
+        int32_t x = input(graph, "x", (hn_shape){2, {positions, IN}}, HN_FLOAT64);
+        CHECK(hn_graph_output(graph, dense(graph, "d", x, UNITS, activations[c / 10]), &error) == HN_OK);
+        hn_plan *plans[] = {hn_plan_create(graph, NULL, HN_ISA_REFERENCE, &error),
+                            hn_plan_create(graph, NULL, isa, &error)};
+        int64_t parameters = hn_graph_parameter_count(graph);
+        field in = field_make(HN_FLOAT64, positions * IN, GROUPS, rows, how), w, dx[2], y[2], dw[2];
+        field dy = field_make(HN_FLOAT64, positions * UNITS, GROUPS, rows, how);
+        w = field_make(HN_FLOAT64, parameters, GROUPS, 1, GAPS);
+        field_fill(&in, &random_numbers, 0);
+        field_fill(&dy, &random_numbers, 0);
+        field_fill(&w, &random_numbers, 0);
+        for (int64_t i = 0; i < w.count; i++) /* sums of moderate size */
+            ((double *)w.memory)[i] *= 0.1;
+        for (int run = 0; run < 2; run++) {
+            hn_source sources[2];
+            y[run] = field_make(HN_FLOAT64, positions * UNITS, GROUPS, rows, how < REPEATED ? how : PACKED);
+            dx[run] = field_make(HN_FLOAT64, positions * IN, GROUPS, rows, PACKED);
+            dw[run] = field_make(HN_FLOAT64, parameters, own ? GROUPS : 1, 1, PACKED);
+            hn_graph_bind(graph, w.view.data, dw[run].view.data, sources);
+            for (int i = 0; own && i < 2; i++) {
+                sources[i].group_stride = w.view.group_stride;
+                sources[i].gradient_group_stride = parameters;
+            }
+            run_dense(plans[run], (hn_run){.groups = GROUPS, .rows = rows, .training = 1, .threads = 1,
+                                           .inputs = &in.view, .outputs = &y[run].view, .sources = sources,
+                                           .output_gradients = &dy.view, .input_gradients = &dx[run].view}, !run);
+        }
+        check_equal(&y[1], &y[0]);
+        check_equal(&dw[1], &dw[0]);
+        if (how != REPEATED) /* else it is the sum over groups */
+            check_equal(&dx[1], &dx[0]);
+        field *fields[] = {&in, &dy, &w, &y[0], &y[1], &dx[0], &dx[1], &dw[0], &dw[1]};
+        for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+            field_free(fields[i]);
+        hn_plan_free(plans[0]);
+        hn_plan_free(plans[1]);
+        hn_graph_free(graph);
+    }
+}
+
 /* ---- threads ---- */
 
 /* Sizes that are cut into many blocks: the same bits for any number of threads. */
@@ -472,8 +576,10 @@ int main(void)
     test_just_in_time();
     test_unreached();
     for (int isa = 0; isa < HN_ISA_COUNT; isa++)
-        if (hn_isa_available((hn_isa)isa))
+        if (hn_isa_available((hn_isa)isa)) {
+            test_blocks((hn_isa)isa);
             test_threads((hn_isa)isa);
+        }
     CHECK(hn_memory_live_blocks() == 0);
     puts("ok");
     return 0;

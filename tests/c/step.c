@@ -247,6 +247,24 @@ static void test_labels(void)
     }
 }
 
+/* Scratch that cannot be counted is refused by any allocation; integers have no loss. */
+static void test_refusals(void)
+{
+    hn_graph *graph = hn_graph_create(HN_FLOAT32, &error);
+    hn_shape shape = {1, {1 << 20}};
+    int32_t x = hn_graph_input(graph, "x", &shape, HN_FLOAT32, &error);
+    int32_t ids = hn_graph_input(graph, "ids", &shape, HN_INT64, &error);
+    CHECK(hn_graph_output(graph, x, &error) == HN_OK && hn_graph_output(graph, ids, &error) == HN_OK);
+    hn_plan *plan = hn_plan_create(graph, NULL, HN_ISA_REFERENCE, &error);
+    hn_loss losses[OUTPUTS] = {{.kind = HN_LOSS_MEAN_SQUARED_ERROR}, {.kind = HN_LOSS_MEAN_SQUARED_ERROR}};
+    hn_target targets[OUTPUTS] = {{.data = NULL}, {.data = NULL}};
+    CHECK(hn_step_scratch(plan, 1LL << 40, 1LL << 40) == SIZE_MAX && hn_step_scratch(plan, 1LL << 41, 1) == SIZE_MAX);
+    CHECK(hn_step_scratch(plan, 3, 5) >= 2 * 3 * 5 * ((size_t)4 << 20));
+    CHECK(hn_step_check(plan, losses, targets, 1, 1, &error) == HN_ERROR_TYPE && strstr(error.message, "output 1"));
+    hn_plan_free(plan);
+    hn_graph_free(graph);
+}
+
 /* Confident and wrong: fused gradients do not vanish where the clipped formula's would, and nothing overflows. */
 static void test_saturation(void)
 {
@@ -281,6 +299,7 @@ int main(void)
             check_case(&cases[i], (hn_isa)isa);
         }
     test_labels();
+    test_refusals();
     test_saturation();
     CHECK(hn_memory_live_blocks() == 0);
     puts("ok");
