@@ -19,8 +19,8 @@ typedef struct hn_fold {
     hn_folded_view *views; /* the caller's, `count` of them */
 } hn_fold;
 
-/* Folds `count` views of groups x rows samples; a sample of view i is `positions` rows of widths[i] elements. Groups are
-   merged where all views allow it and `merge` is not 0. Views without data (NULL) follow along. */
+/* Folds `count` views of groups x rows samples; a sample of view i is `positions` rows of widths[i] elements. Groups
+   are merged where all views allow it and `merge` is not 0. Views without data (NULL) follow along. */
 void hn_fold_views(hn_fold *fold, int64_t groups, int64_t rows, int64_t positions, int32_t count,
                    const hn_view *const *views, const int64_t *widths, int merge);
 

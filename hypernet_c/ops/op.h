@@ -1,9 +1,9 @@
 /* The op contract. An op is one constant table; adding one is one file and a line in registry.c.
 
    An op sees `groups` groups of `rows` rows. Every tensor has a pointer, a stride from group to group (0: all groups
-   share it) and a stride from row to row; one row (one sample) is contiguous. Every weight entry has a pointer, a stride
-   from group to group (0: shared weights) and, in backward, a gradient pointer. Where a gradient's group stride is 0 the
-   gradient is summed over groups and rows, else over rows only.
+   share it) and a stride from row to row; one row (one sample) is contiguous. Every weight entry has a pointer, a
+   stride from group to group (0: shared weights) and, in backward, a gradient pointer. Where a gradient's group stride
+   is 0 the gradient is summed over groups and rows, else over rows only.
 
    Ops know neither files nor instruction sets. They hand independent blocks, cut by shape alone, to hn_parallel. */
 #ifndef HN_OPS_OP_H
@@ -89,7 +89,7 @@ typedef struct hn_op_call {
     int training;
     uint64_t seed;
     uint32_t call;
-    uint64_t first_row;                /* global number of group 0's row 0: global row = first_row + group * rows + row */
+    uint64_t first_row;                /* global number of group 0's row 0: a row's is first_row + group * rows + row */
     const hn_view *inputs;
     hn_view output;                    /* forward: written. backward: what forward wrote */
     const hn_source *sources;          /* entry_count of them */
@@ -105,7 +105,7 @@ typedef struct hn_op_call {
 } hn_op_call;
 
 enum {
-    HN_OP_ALIASES_INPUT = 1,           /* the output is the input's memory with another shape: no forward, no backward */
+    HN_OP_ALIASES_INPUT = 1,           /* the output is the input's memory in another shape: no forward, no backward */
     HN_OP_RANDOM = 2,                  /* needs seed and call when training */
     HN_OP_IN_PLACE = 4,                /* output may be input 0's memory when nobody else reads it (inference) */
     HN_OP_READS_OUTPUT = 8,            /* backward reads the output (else only inputs and saved values) */
@@ -147,8 +147,8 @@ const hn_op *hn_op_at(int32_t index);
 int32_t hn_op_count(void);
 
 /* Fills `complete` (room for op->attribute_count) from `given`, any subset of the op's attributes in any order; the
-   others take their defaults. HN_ERROR_VALUE for an unknown or repeated name, HN_ERROR_TYPE for a wrong type (an integer
-   will do for a number). A number may be infinite, never nan. */
+   others take their defaults. HN_ERROR_VALUE for an unknown or repeated name, HN_ERROR_TYPE for a wrong type (an
+   integer will do for a number). A number may be infinite, never nan. */
 hn_status hn_op_complete(const hn_op *op, const hn_attribute *given, int32_t given_count, hn_attribute *complete,
                          hn_error *error);
 

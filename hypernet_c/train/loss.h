@@ -27,8 +27,8 @@ typedef struct hn_target {
 const char *hn_loss_name(hn_loss_kind kind);
 int32_t hn_loss_find(const char *name);
 
-/* Labels in 0 <= label < cols for all groups x rows x positions; HN_ERROR_VALUE names the first that is not. Other kinds
-   pass. */
+/* Labels in 0 <= label < cols for all groups x rows x positions; HN_ERROR_VALUE names the first that is not. Other
+   kinds pass. */
 hn_status hn_loss_check(const hn_loss *loss, const hn_target *target, int64_t groups, int64_t rows, int64_t positions,
                         int64_t cols, hn_error *error);
 

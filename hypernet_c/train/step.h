@@ -13,20 +13,21 @@ typedef struct hn_step_sums {
     double activity;               /* activity penalties */
 } hn_step_sums;
 
-/* Chooses HN_LOSS_FUSED where `loss->input` is HN_LOSS_PROBABILITIES, the loss is a cross-entropy, and the plan's output
-   ends in the matching activation. Returns 1 if the gradient is then with respect to the logits. */
+/* Chooses HN_LOSS_FUSED where `loss->input` is HN_LOSS_PROBABILITIES, the loss is a cross-entropy, and the plan's
+   output ends in the matching activation. Returns 1 if the gradient is then with respect to the logits. */
 int hn_step_fuse(const hn_plan *plan, int32_t output, hn_loss *loss);
 
 /* Bytes of scratch for hn_step_gradients; SIZE_MAX, which no allocation gives, if they cannot be counted. */
 size_t hn_step_scratch(const hn_plan *plan, int64_t groups, int64_t rows);
 
-/* Labels of all outputs in range for groups x rows; outputs that are real numbers; and no more outputs than hn_step_sums has room for. */
+/* Labels of all outputs in range for groups x rows; outputs that are real numbers; and no more outputs than
+   hn_step_sums has room for. */
 hn_status hn_step_check(const hn_plan *plan, const hn_loss *losses, const hn_target *targets, int64_t groups,
                         int64_t rows, hn_error *error);
 
-/* Losses of every output after a forward with `run`, added to `sums`. If `gradients` (a view for each output) is not NULL
-   it is pointed at the outputs' gradients, which are made in `scratch`, and `at_logits` says which of them are with
-   respect to the logits. */
+/* Losses of every output after a forward with `run`, added to `sums`. If `gradients` (a view for each output) is not
+   NULL it is pointed at the outputs' gradients, which are made in `scratch`, and `at_logits` says which of them are
+   with respect to the logits. */
 void hn_step_losses(const hn_plan *plan, const hn_run *run, const hn_loss *losses, const hn_target *targets,
                     hn_view *gradients, unsigned char *at_logits, void *scratch, hn_step_sums *sums);
 
