@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Gradients of real values are wanted where something below them wants one: an input or a weight. */
-void plan_find_wanted(const hn_plan *plan, const hn_run *run)
+void hn_plan_find_wanted(const hn_plan *plan, const hn_run *run)
 {
     unsigned char *wanted = run->workspace->wanted;
     for (int32_t i = 0; i < plan->tensor_count; i++) {
@@ -27,7 +27,7 @@ void plan_find_wanted(const hn_plan *plan, const hn_run *run)
 int hn_plan_node_needs_weights(const hn_plan *plan, const hn_run *run, int32_t node)
 {
     const plan_node *at = &plan->nodes[node];
-    plan_find_wanted(plan, run);
+    hn_plan_find_wanted(plan, run);
     for (int32_t i = 0; at->info.entry_count && i < at->info.input_count; i++)
         if (run->workspace->wanted[at->inputs[i]])
             return 1;
@@ -53,15 +53,15 @@ static void place_gradients(const hn_plan *plan, const hn_run *run)
 static void contribute(const hn_plan *plan, const hn_run *run, int32_t root, const hn_view *from)
 {
     hn_workspace *workspace = run->workspace;
-    plan_add_rows(plan, run, plan->tensors[root].size, from, &workspace->gradients[root], workspace->started[root]);
+    hn_plan_add_rows(plan, run, plan->tensors[root].size, from, &workspace->gradients[root], workspace->started[root]);
     workspace->started[root] = 1;
 }
 
 void hn_plan_backward_begin(const hn_plan *plan, const hn_run *run)
 {
     hn_workspace *workspace = run->workspace;
-    plan_place_values(plan, run);
-    plan_find_wanted(plan, run);
+    hn_plan_place_values(plan, run);
+    hn_plan_find_wanted(plan, run);
     place_gradients(plan, run);
     for (int32_t i = 0; i < plan->tensor_count; i++)
         workspace->started[i] = plan->tensors[i].input >= 0 && run->accumulate_input_gradients;
@@ -117,7 +117,7 @@ static void place_input_gradients(const hn_plan *plan, const hn_run *run, const 
             first = first && node->inputs[earlier] != root;
         if (!workspace->wanted[root]) {
             views[i] = (hn_view){.data = NULL};
-        } else if (first && plan_writable(run, tensor->size, gradient)) {
+        } else if (first && hn_plan_writable(run, tensor->size, gradient)) {
             views[i] = *gradient;
         } else {
             views[i] = hn_view_packed(temporary, run->rows, tensor->size);
@@ -169,7 +169,7 @@ void hn_plan_backward_node(const hn_plan *plan, const hn_run *run, int32_t index
     }
     place_input_gradients(plan, run, node);
     node_sources(run, node, sources);
-    hn_op_call call = plan_call(plan, run, node);
+    hn_op_call call = hn_plan_call(plan, run, node);
     call.sources = sources;
     call.output_gradient = workspace->gradients[node->output];
     call.input_gradients = &workspace->input_gradients[node->first_view];

@@ -1,7 +1,7 @@
 /* Running a plan forward: where values are in this run, what an op is told, and the checks before the first write. */
 #include "plan_internal.h"
 
-int plan_writable(const hn_run *run, int64_t size, const hn_view *view)
+int hn_plan_writable(const hn_run *run, int64_t size, const hn_view *view)
 {
     return (run->rows <= 1 || view->row_stride >= size) && (run->groups <= 1 || view->group_stride >= size);
 }
@@ -9,11 +9,11 @@ int plan_writable(const hn_run *run, int64_t size, const hn_view *view)
 /* A value may be computed in the caller's memory if ops can write there and no backward reads it from there. */
 static int lives_outside(const hn_run *run, const plan_tensor *tensor, const hn_view *view)
 {
-    return view->data && tensor->producer >= 0 && plan_writable(run, tensor->size, view) &&
+    return view->data && tensor->producer >= 0 && hn_plan_writable(run, tensor->size, view) &&
            !(run->workspace->mode == HN_MODE_TRAINING && tensor->kept);
 }
 
-void plan_place_values(const hn_plan *plan, const hn_run *run)
+void hn_plan_place_values(const hn_plan *plan, const hn_run *run)
 {
     hn_workspace *workspace = run->workspace;
     for (int32_t i = 0; i < plan->tensor_count; i++) {
@@ -35,7 +35,7 @@ void plan_place_values(const hn_plan *plan, const hn_run *run)
     }
 }
 
-hn_op_call plan_call(const hn_plan *plan, const hn_run *run, const plan_node *node)
+hn_op_call hn_plan_call(const hn_plan *plan, const hn_run *run, const plan_node *node)
 {
     const hn_workspace *workspace = run->workspace;
     char **saved = &workspace->saved[(node - plan->nodes) * HN_MAX_SAVED];
@@ -76,14 +76,14 @@ hn_status hn_plan_check(const hn_plan *plan, const hn_run *run, hn_error *error)
 
 void hn_plan_forward_begin(const hn_plan *plan, const hn_run *run)
 {
-    plan_place_values(plan, run);
+    hn_plan_place_values(plan, run);
 }
 
 void hn_plan_forward_node(const hn_plan *plan, const hn_run *run, int32_t node)
 {
     if (run->groups == 0 || run->rows == 0)
         return;
-    hn_op_call call = plan_call(plan, run, &plan->nodes[node]);
+    hn_op_call call = hn_plan_call(plan, run, &plan->nodes[node]);
     call.activity_penalty = run->activity_penalty;
     plan->nodes[node].op->forward(&call);
 }
@@ -96,7 +96,7 @@ void hn_plan_forward_end(const hn_plan *plan, const hn_run *run)
         int32_t root = plan->tensors[plan->outputs[i]].root;
         const plan_tensor *tensor = &plan->tensors[root];
         if (to->data && to->data != run->workspace->views[root].data)
-            plan_copy_rows(run, tensor->size, hn_dtype_size(tensor->info.dtype), &run->workspace->views[root], to);
+            hn_plan_copy_rows(run, tensor->size, hn_dtype_size(tensor->info.dtype), &run->workspace->views[root], to);
     }
 }
 

@@ -27,7 +27,7 @@ static hn_status array_reserve(void *array, int32_t count, int32_t *capacity, si
     return HN_OK;
 }
 
-char *graph_text_copy(const char *text, hn_error *error)
+char *hn_graph_text_copy(const char *text, hn_error *error)
 {
     size_t size = strlen(text) + 1;
     char *copy = hn_memory_allocate(size, 1, error);
@@ -65,7 +65,7 @@ static void entry_free(hn_entry *entry)
     hn_memory_free(entry);
 }
 
-void graph_truncate(hn_graph *graph, int32_t nodes, int32_t tensors, int32_t entries)
+void hn_graph_truncate(hn_graph *graph, int32_t nodes, int32_t tensors, int32_t entries)
 {
     while (graph->node_count > nodes)
         node_free(graph->nodes[--graph->node_count]);
@@ -81,7 +81,7 @@ void hn_graph_free(hn_graph *graph)
 {
     if (!graph)
         return;
-    graph_truncate(graph, 0, 0, 0);
+    hn_graph_truncate(graph, 0, 0, 0);
     for (int32_t i = 0; i < graph->input_count; i++)
         hn_memory_free(graph->inputs[i].name);
     hn_memory_free(graph->tensors);
@@ -117,7 +117,7 @@ int32_t hn_graph_input(hn_graph *graph, const char *name, const hn_shape *shape,
     if (array_reserve(&graph->inputs, graph->input_count, &graph->input_capacity, sizeof *graph->inputs, error) ||
         array_reserve(&graph->tensors, graph->tensor_count, &graph->tensor_capacity, sizeof *graph->tensors, error))
         return -1;
-    char *copy = graph_text_copy(name, error);
+    char *copy = hn_graph_text_copy(name, error);
     if (!copy)
         return -1;
     graph->inputs[graph->input_count++] = (graph_input){copy, graph->tensor_count};
@@ -216,7 +216,7 @@ static hn_graph_node *node_create(const hn_op *op, const char *layer, const hn_a
         return NULL;
     node->op = op;
     node->input_count = input_count;
-    node->layer = graph_text_copy(layer, error);
+    node->layer = hn_graph_text_copy(layer, error);
     node->attributes = node->layer ? hn_memory_allocate((size_t)op->attribute_count, sizeof *attributes, error) : NULL;
     node->inputs = node->attributes ? hn_memory_allocate((size_t)input_count, sizeof *inputs, error) : NULL;
     hn_error inner = {.message = ""};
@@ -255,7 +255,7 @@ static hn_status node_append(hn_graph *graph, hn_graph_node *node, hn_error *err
     for (int32_t i = 0; i < spec.entry_count; i++) {
         node->entries[i] = first ? first->entries[i] : graph->entry_count;
         if (!first && (status = entry_append(graph, node->layer, &spec.entries[i], error)) != HN_OK) {
-            graph_truncate(graph, graph->node_count, graph->tensor_count, entries);
+            hn_graph_truncate(graph, graph->node_count, graph->tensor_count, entries);
             return status;
         }
     }

@@ -169,7 +169,7 @@ hn_status hn_graph_call(hn_graph *graph, const hn_graph *inner, const char *pref
         tensors[inner->inputs[i].tensor] = inputs[i];
     status = call_nodes(graph, inner, prefix, tensors, error);
     if (status != HN_OK)
-        graph_truncate(graph, nodes, tensor_count, entries);
+        hn_graph_truncate(graph, nodes, tensor_count, entries);
     for (int32_t i = 0; status == HN_OK && i < inner->output_count; i++)
         outputs[i] = tensors[inner->outputs[i]];
     hn_memory_free(tensors);

@@ -25,9 +25,9 @@ struct hn_graph {
 };
 
 /* A copy of `text` in allocated memory. NULL on error. */
-char *graph_text_copy(const char *text, hn_error *error);
+char *hn_graph_text_copy(const char *text, hn_error *error);
 
 /* Removes everything after the first `nodes` nodes, `tensors` tensors and `entries` entries. */
-void graph_truncate(hn_graph *graph, int32_t nodes, int32_t tensors, int32_t entries);
+void hn_graph_truncate(hn_graph *graph, int32_t nodes, int32_t tensors, int32_t entries);
 
 #endif

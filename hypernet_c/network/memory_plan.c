@@ -2,7 +2,7 @@
 #include "plan_internal.h"
 #include "../base/memory.h"
 
-int32_t plan_slot_take(plan_slots *slots, size_t bytes, int32_t first, int32_t last)
+int32_t hn_plan_slot_take(plan_slots *slots, size_t bytes, int32_t first, int32_t last)
 {
     int32_t best = -1;
     for (int32_t i = 0; i < slots->count; i++) {
@@ -61,7 +61,7 @@ static void assign_values(hn_plan *plan)
             output->value_slot = plan->tensors[node->inputs[0]].value_slot;
             plan->values.busy_until[output->value_slot] = last;
         } else {
-            output->value_slot = plan_slot_take(&plan->values, row_bytes(output), n, last);
+            output->value_slot = hn_plan_slot_take(&plan->values, row_bytes(output), n, last);
         }
     }
 }
@@ -72,8 +72,8 @@ static void assign_gradients(hn_plan *plan)
     for (int32_t i = 0; i < plan->output_count; i++) {
         plan_tensor *tensor = &plan->tensors[plan->tensors[plan->outputs[i]].root];
         if (tensor->producer >= 0 && tensor->gradient_slot < 0 && tensor->info.dtype != HN_INT64)
-            tensor->gradient_slot = plan_slot_take(&plan->gradients, row_bytes(tensor), 0,
-                                                   plan->node_count - tensor->producer);
+            tensor->gradient_slot = hn_plan_slot_take(&plan->gradients, row_bytes(tensor), 0,
+                                                      plan->node_count - tensor->producer);
     }
     for (int32_t n = plan->node_count - 1; n >= 0; n--) {
         const plan_node *node = &plan->nodes[n];
@@ -85,14 +85,14 @@ static void assign_gradients(hn_plan *plan)
             if (tensor->input >= 0 || tensor->uses > 1 || tensor->outputs)
                 temporary += tensor->size;
             if (tensor->producer >= 0 && tensor->gradient_slot < 0)
-                tensor->gradient_slot = plan_slot_take(&plan->gradients, row_bytes(tensor), plan->node_count - n,
-                                                       plan->node_count - tensor->producer);
+                tensor->gradient_slot = hn_plan_slot_take(&plan->gradients, row_bytes(tensor), plan->node_count - n,
+                                                          plan->node_count - tensor->producer);
         }
         plan->temporary = temporary > plan->temporary ? temporary : plan->temporary;
     }
 }
 
-hn_status plan_assign(hn_plan *plan, hn_error *error)
+hn_status hn_plan_assign(hn_plan *plan, hn_error *error)
 {
     if (slots_create(&plan->values, plan->node_count, error) != HN_OK ||
         slots_create(&plan->gradients, plan->node_count, error) != HN_OK)

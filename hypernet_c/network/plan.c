@@ -195,7 +195,7 @@ static hn_status plan_fill(hn_plan *plan, const hn_graph *graph, const hn_shape 
         return status;
     find_uses(plan);
     status = find_checked(plan, error);
-    return status == HN_OK ? plan_assign(plan, error) : status;
+    return status == HN_OK ? hn_plan_assign(plan, error) : status;
 }
 
 hn_plan *hn_plan_create(const hn_graph *graph, const hn_shape *input_shapes, hn_isa isa, hn_error *error)

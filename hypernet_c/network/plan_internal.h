@@ -76,29 +76,29 @@ struct hn_workspace {
 };
 
 /* A slot for `bytes` a row from time `first` to `last`; times of calls must not decrease. */
-int32_t plan_slot_take(plan_slots *slots, size_t bytes, int32_t first, int32_t last);
+int32_t hn_plan_slot_take(plan_slots *slots, size_t bytes, int32_t first, int32_t last);
 
 /* Assigns slots to values (inference) and to gradients (training). */
-hn_status plan_assign(hn_plan *plan, hn_error *error);
+hn_status hn_plan_assign(hn_plan *plan, hn_error *error);
 
 /* Finds out which roots' gradients the run wants. */
-void plan_find_wanted(const hn_plan *plan, const hn_run *run);
+void hn_plan_find_wanted(const hn_plan *plan, const hn_run *run);
 
 /* Where this run's inputs and values are: fills views and input_views. */
-void plan_place_values(const hn_plan *plan, const hn_run *run);
+void hn_plan_place_values(const hn_plan *plan, const hn_run *run);
 
 /* 1 if ops may write rows of `size` elements to this view: rows and groups come forward and do not overlap. */
-int plan_writable(const hn_run *run, int64_t size, const hn_view *view);
+int hn_plan_writable(const hn_run *run, int64_t size, const hn_view *view);
 
 /* The call of an op, all but what backward adds. */
-hn_op_call plan_call(const hn_plan *plan, const hn_run *run, const plan_node *node);
+hn_op_call hn_plan_call(const hn_plan *plan, const hn_run *run, const plan_node *node);
 
 /* to = from (accumulate: to += from) for groups x rows samples of `size` elements. Where `to` has group stride 0 and
    there are several groups, their sum. */
-void plan_add_rows(const hn_plan *plan, const hn_run *run, int64_t size, const hn_view *from, const hn_view *to,
-                   int accumulate);
+void hn_plan_add_rows(const hn_plan *plan, const hn_run *run, int64_t size, const hn_view *from, const hn_view *to,
+                      int accumulate);
 
 /* to = from, of any element type. */
-void plan_copy_rows(const hn_run *run, int64_t size, size_t element, const hn_view *from, const hn_view *to);
+void hn_plan_copy_rows(const hn_run *run, int64_t size, size_t element, const hn_view *from, const hn_view *to);
 
 #endif

@@ -89,8 +89,8 @@ static void sum_groups(rows_job *job, const hn_run *run, const hn_view *from, co
     hn_fold_run(&job->fold, run->threads, 0.3 * SUM_COLUMNS * (double)run->groups, sum_piece, job);
 }
 
-void plan_add_rows(const hn_plan *plan, const hn_run *run, int64_t size, const hn_view *from, const hn_view *to,
-                   int accumulate)
+void hn_plan_add_rows(const hn_plan *plan, const hn_run *run, int64_t size, const hn_view *from, const hn_view *to,
+                      int accumulate)
 {
     rows_job job = {.kernels = plan->kernels, .size = size, .element = hn_dtype_size(plan->dtype),
                     .accumulate = accumulate};
@@ -99,10 +99,10 @@ void plan_add_rows(const hn_plan *plan, const hn_run *run, int64_t size, const h
     else if (accumulate)
         run_rows(&job, run, from, to);
     else
-        plan_copy_rows(run, size, job.element, from, to);
+        hn_plan_copy_rows(run, size, job.element, from, to);
 }
 
-void plan_copy_rows(const hn_run *run, int64_t size, size_t element, const hn_view *from, const hn_view *to)
+void hn_plan_copy_rows(const hn_run *run, int64_t size, size_t element, const hn_view *from, const hn_view *to)
 {
     rows_job job = {.size = size, .element = element};
     run_rows(&job, run, from, to);
