@@ -43,7 +43,7 @@ def test_hyperfan_in_keeps_the_mean_square(seed):
 
 
 def test_other_heads_do_not():
-    """The same check on heads that are initialised as if they were ordinary layers: published +21 and +13."""
+    """The same check on heads that are initialised as if they were ordinary layers: 128^10 and (64 (1/3 + 1/96))^10."""
     kaiming = mean_squares(hn.initializers.HeNormal(seed=1))
     assert abs(kaiming.mean() - 21) < 1
     bound = 1 / math.sqrt(FEATURES)  # a framework's default, PyTorch's, for kernel and bias
