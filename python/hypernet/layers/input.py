@@ -10,7 +10,19 @@ from .base import Layer, Operation, reject
 
 
 class InputLayer(Layer):
-    """The layer behind `Input`; takes part in `Model.layers` and in summaries."""
+    """The layer behind `Input`; takes part in `Model.layers` and in summaries.
+
+    Parameters
+    ----------
+    shape, batch_size, dtype, batch_shape, name
+        See `Input`.
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.target_network(3, 2).layers[0].batch_shape
+    (None, 3)
+    """
 
     def __init__(
         self,

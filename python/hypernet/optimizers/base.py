@@ -43,6 +43,14 @@ class Optimizer:
         More than one way of clipping, or arguments that Keras does not know.
     NotImplementedError
         Moving averages of weights, gradient accumulation, loss scaling.
+
+    Examples
+    --------
+    >>> import hypernet as hn, numpy as np
+    >>> optimizer, weights = hn.optimizers.SGD(0.5, clipvalue=1.0), np.ones(2)
+    >>> optimizer.apply(np.array([1.0, 8.0]), weights)
+    >>> weights.tolist(), optimizer.iterations
+    ([0.5, 0.5], 1)
     """
 
     _kind: str
