@@ -1,0 +1,121 @@
+/* Every elementwise function and its slope against the reference twin. */
+#include "kernels_support.h"
+
+enum { X, Y, DY, DX, ONE, MOST = 6000 };
+
+/* Numbers of every size that the function and its tails know. */
+static void fill_widely(const test *t, void *data, int64_t count)
+{
+    static const double sizes[] = {1e-30, 1e-3, 0.5, 2, 8, 20, 110, 800, 1e10};
+    double size = sizes[random_below(9)];
+    fill(t, data, count, size);
+    fill_specials(t, data, count, one_in(3) ? 3 : 0);
+}
+
+/* f'(x) from the reference in double; `scale` moves what it reads by a part of itself. */
+static double slope_at(hn_map map, const double *params, double x, double scale)
+{
+    const hn_kernels *exact = hn_kernels_get(HN_ISA_REFERENCE, HN_FLOAT64);
+    double one = 1, slope, at = x * scale;
+    exact->map_backward(map, params, 1, &at, &one, &slope);
+    return slope;
+}
+
+/* 4 ulp; of a function with `conditioned` as much again as an x that is off by eps makes. The double twin is held to 2
+   ulp more, by libm; a product with a subnormal factor is off by the other factor times the smallest number. */
+static double forward_bound(const test *t, hn_map map, const double *params, double x, double y)
+{
+    double bound = 4 * ulp_of(t, y);
+    if (t->dtype == HN_FLOAT64)
+        bound += 2 * ulp_of(t, y) + (1 + fabs(x)) * t->smallest;
+    if (hn_map_describe(map)->conditioned)
+        bound += t->twin * t->epsilon * fabs(x * slope_at(map, params, x, 1));
+    return bound;
+}
+
+/* 8 eps |dy| (|f'| + |v f''|), v being what backward reads; subnormal factors are off by the smallest number. */
+static double backward_bound(const test *t, hn_map map, const double *params, double v, double dy)
+{
+    const double step = 1e-5;
+    double slope = slope_at(map, params, v, 1);
+    if (!isfinite(v))
+        return isnan(slope) ? 0 : 8 * t->twin * t->epsilon * fabs(slope * dy);
+    double bend = (slope_at(map, params, v, 1 + step) - slope_at(map, params, v, 1 - step)) / (2 * step);
+    return 8 * t->twin * (t->epsilon * (fabs(slope) + fabs(bend)) + t->smallest * (1 + v * v)) * (fabs(dy) + 1e-30);
+}
+
+static void round_params(const test *t, double *params)
+{
+    for (int i = 0; i < 3; i++)
+        params[i] = t->dtype == HN_FLOAT32 ? (double)(float)params[i] : params[i];
+}
+
+static void test_forward(const test *t, hn_map map, const double *params, int64_t n)
+{
+    static double expected[MOST + 2];
+    void *x = array_place(X, n * (int64_t)t->element);
+    fill_widely(t, x, n);
+    void *y = array_new(t, Y, n, 1), *again = array_copy(t, DX, x, n);
+    t->kernels->map_forward(map, params, n, x, y);
+    t->kernels->map_forward(map, params, n, again, again);
+    t->reference->map_forward(map, params, n, x, expected);
+    same_bits(t, "y in place", y, again, n);
+    for (int64_t i = 0; i < n; i++) {
+        double wanted = get(t, expected, i), got = get(t, y, i), at = get(t, x, i);
+        compare(t, "y", i, got, wanted, forward_bound(t, map, params, at, wanted));
+        if (wanted == 0 && got == 0 && at == 0 && signbit(wanted) != signbit(got))
+            fail(t, "y[%lld] is a zero with the wrong sign, of %g", (long long)i, at);
+    }
+    if (n > 0) { /* an element's bits do not depend on its place */
+        int64_t i = random_below(n);
+        void *one = array_place(ONE, (int64_t)t->element);
+        t->kernels->map_forward(map, params, 1, (char *)x + (size_t)i * t->element, one);
+        same_bits(t, "y alone", one, (char *)y + (size_t)i * t->element, 1);
+    }
+    array_check(t, X);
+    array_check(t, Y);
+    array_check(t, DX);
+}
+
+static void test_backward(const test *t, hn_map map, const double *params, int64_t n)
+{
+    static double expected[MOST + 2];
+    void *v = array_place(X, n * (int64_t)t->element), *dy = array_new(t, DY, n, 3);
+    fill_widely(t, v, n);
+    if (hn_map_describe(map)->from_output)
+        t->reference->map_forward(map, params, n, v, v);
+    void *dx = array_new(t, DX, n, 1), *over_dy = array_copy(t, Y, dy, n), *over_v = array_copy(t, ONE, v, n);
+    t->kernels->map_backward(map, params, n, v, dy, dx);
+    t->kernels->map_backward(map, params, n, v, over_dy, over_dy);
+    t->kernels->map_backward(map, params, n, over_v, dy, over_v);
+    t->reference->map_backward(map, params, n, v, dy, expected);
+    same_bits(t, "dx over dy", dx, over_dy, n);
+    same_bits(t, "dx over x or y", dx, over_v, n);
+    for (int64_t i = 0; i < n; i++)
+        compare(t, "dx", i, get(t, dx, i), get(t, expected, i),
+                backward_bound(t, map, params, get(t, v, i), get(t, dy, i)));
+    array_check(t, DX);
+    array_check(t, Y);
+    array_check(t, ONE);
+}
+
+static void run(const test *t, int64_t shapes)
+{
+    for (int64_t i = 0; i < shapes; i++) {
+        hn_map map = (hn_map)(i % HN_MAP_COUNT);
+        int64_t n = random_size(one_in(20) ? MOST : 300);
+        double params[3] = {fabs(random_real()), 3 + 2 * random_real(), random_real()};
+        if (one_in(3))
+            params[1] = (double)INFINITY;
+        round_params(t, params);
+        shape("map %s n %lld params %.17g %.17g %.17g", hn_map_describe(map)->name, (long long)n, params[0], params[1],
+              params[2]);
+        test_forward(t, map, params, n);
+        test_backward(t, map, params, n);
+    }
+}
+
+int main(int count, char **arguments)
+{
+    return kernels_main(count, arguments, run);
+}

@@ -1,0 +1,96 @@
+"""Every kernel of every available instruction set against its reference twin, at random shapes between guard pages."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from c_build import FLAGS, LIBRARY, ROOT, program, run
+
+# Programs of tests/c and the random shapes that each tries, of both element types together.
+PROGRAMS = {
+    "kernels_gemm": 6_000,
+    "kernels_maps": 24_000,
+    "kernels_rows": 10_000,
+    "kernels_elements": 14_000,
+    "kernels_steps": 12_000,
+}
+SHAPES = 10_000  # of matrix products and of all others, at the least, for each instruction set
+SEED = 2026
+INSTRUCTION_SETS = ("scalar", "avx2", "avx512", "neon")
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    folder = tmp_path_factory.mktemp("kernels")
+    built: dict[str, Path] = {}
+
+    def build(name: str) -> Path:
+        if name not in built:
+            built[name] = program(f"tests/c/{name}.c", folder)
+        return built[name]
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def available(programs: Callable[[str], Path]) -> list[str]:
+    return run(programs("kernels_maps"), "list").split()
+
+
+def test_scalar_is_everywhere(available: list[str]) -> None:
+    assert "scalar" in available
+    assert set(available) <= set(INSTRUCTION_SETS)
+
+
+@pytest.mark.parametrize("isa", INSTRUCTION_SETS)
+def test_against_the_reference(isa: str, available: list[str], programs: Callable[[str], Path]) -> None:
+    if isa not in available:
+        pytest.skip(f"this processor or build has no {isa}")
+    tried = {}
+    for name, shapes in PROGRAMS.items():
+        match = re.fullmatch(r"shapes (\d+)\n", run(programs(name), isa, str(SEED), str(shapes)))
+        assert match
+        tried[name] = int(match[1])
+    assert tried == PROGRAMS
+    assert sum(tried.values()) >= SHAPES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isa", INSTRUCTION_SETS)
+def test_many_more_shapes(isa: str, available: list[str], programs: Callable[[str], Path]) -> None:
+    if isa not in available:
+        pytest.skip(f"this processor or build has no {isa}")
+    for seed in range(1, 6):
+        for name, shapes in PROGRAMS.items():
+            run(programs(name), isa, str(seed), str(5 * shapes))
+
+
+def test_every_entry_is_tested() -> None:
+    """An entry of the table that no program calls is one that nobody tests."""
+    table = (LIBRARY / "kernels" / "tables.h").read_text()
+    entries = re.findall(r"\.(\w+) = NAME\(\1\)", table)
+    assert len(entries) >= 19
+    tests = "".join((ROOT / "tests" / "c" / f"{name}.c").read_text() for name in PROGRAMS)
+    assert [name for name in entries if f"kernels->{name}" not in tests] == []
+    header = (LIBRARY / "kernels" / "kernels.h").read_text()
+    members = re.findall(r"\(\*(\w+)\)\(", header[header.index("typedef struct hn_kernels") :])
+    assert sorted(members) == sorted(entries)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_wide_instructions_are_used(compiler: str, tmp_path: Path) -> None:
+    """AVX-512 compiles to fused multiply-adds on its 512-bit registers, with no flags for its file."""
+    if shutil.which(compiler) is None or shutil.which("objdump") is None:
+        pytest.skip(f"there is no {compiler} or no objdump")
+    if "x86-64" not in run("objdump", "-i"):
+        pytest.skip("not an x86-64 machine")
+    for isa, register in (("avx2", "ymm"), ("avx512", "zmm")):
+        target = tmp_path / f"{isa}.o"
+        run(compiler, *FLAGS, "-c", LIBRARY / "kernels" / f"{isa}.c", "-o", target)
+        code = run("objdump", "-d", "--no-show-raw-insn", target)
+        for size in ("ps", "pd"):
+            assert len(re.findall(rf"vfmadd\w*{size}\s.*%{register}", code)) > 200
