@@ -3,6 +3,8 @@
 #include "../base/memory.h"
 #include "../base/threads.h"
 
+enum { LEAST_ROWS = 16 }; /* of a block, unless there are fewer */
+
 /* ---- plans ---- */
 
 static void *plan_compile(const void *owner, const hn_shape *shapes, hn_error *error)
@@ -264,19 +266,20 @@ void network_call_end(network_call *call)
     held_drop(&call->held);
 }
 
-/* Rows that run at a time: activations stay in bounds, a block ends within milliseconds, all blocks are alike. Small
-   enough runs are one block. */
+/* Rows that run at a time: activations stay in bounds, a block ends within milliseconds, all blocks are alike. Not too
+   few, because every block reads all weights again. */
 static int64_t block_rows(const network_call *call, hn_mode mode)
 {
-    const double most_elements = mode == HN_MODE_INFERENCE ? 1 << 20 : 1 << 22, most_work = 1e7;
+    const double most_elements = mode == HN_MODE_INFERENCE ? 1 << 20 : 1 << 22, most_work = 1e7, long_work = 1e8;
     double elements = (double)hn_plan_row_elements(call->item->plan, mode) + 1.0, work = call->row_work + 1.0;
     double most = most_elements / elements < most_work / work ? most_elements / elements : most_work / work;
-    int64_t rows = call->lead.rows, block = most < 64.0 ? 64 : most < 1e9 ? (int64_t)most : 1000000000;
+    double least = LEAST_ROWS * 4 * work < long_work ? LEAST_ROWS * 4 : LEAST_ROWS;
+    int64_t rows = call->lead.rows, block = most < least ? (int64_t)least : most < 1e9 ? (int64_t)most : 1000000000;
     if (rows <= block)
         return rows;
     int64_t blocks = (rows + block - 1) / block;
     block = (rows + blocks - 1) / blocks;
-    return (block + 15) / 16 * 16;
+    return (block + LEAST_ROWS - 1) / LEAST_ROWS * LEAST_ROWS;
 }
 
 /* Workspaces come in few sizes, so that calls of many sizes find one that fits. */
@@ -292,9 +295,9 @@ int network_call_memory(network_call *call, hn_mode mode)
 {
     hn_error error;
     call->mode = mode;
-    call->block = call->lead.rows <= 64 ? call->lead.rows : block_rows(call, mode);
     if (mode == HN_MODE_TRAINING)
         call->row_work *= 3.0;
+    call->block = call->lead.rows <= LEAST_ROWS ? call->lead.rows : block_rows(call, mode);
     call->memory = memory_take(&call->network->cache, call->item, 1, round_rows(call->block), mode, call->run.threads,
                                &error);
     if (!call->memory) {
