@@ -67,13 +67,13 @@ def training_table(runs: list[Run], settings: Settings) -> Table:
     """What each learning rate reached on the validation images, and what was chosen."""
     rates = [f"rate {rate:g}" for rate in settings.rates]
     table = _table(
-        f"Best validation accuracy of each learning rate, and the rate chosen by it, trained to its plateau "
-        f"({3 * settings.patience} epochs without a better one)",
-        ["", *rates, "chosen", "its epochs", "seconds, all rates"],
+        f"{'Mean of the best' if len(runs) > 1 else 'Best'} validation accuracy with each learning rate, each trained to its "
+        f"plateau ({3 * settings.patience} epochs without a better one), and the rate chosen by it",
+        ["", *rates, "chosen", "its epochs", "seconds"],
     )
     for score in runs[0].scores:
         scores = _scores(runs, score.contender.key)
-        reached = [with_spread([s.trained.validation[rate] for s in scores]) for rate in settings.rates]
+        reached = [f"{np.mean([s.trained.validation[rate] for s in scores]):.3f}" for rate in settings.rates]
         chosen = Counter(s.trained.rate for s in scores)
         names = [f"{rate:g}" + (f" ({count}x)" if len(runs) > 1 else "") for rate, count in sorted(chosen.items())]
         epochs = f"{np.mean([s.trained.epochs for s in scores]):.0f}"
