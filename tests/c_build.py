@@ -1,4 +1,4 @@
-"""Compiling C for the tests: the library once (kept in build/, by a hash of its sources), then programs against it."""
+"""Compiling C for the tests: the library's objects (kept in build/, by hashes of what they are made of), then programs."""
 
 from __future__ import annotations
 
@@ -32,12 +32,37 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
-def _hash(flags: tuple[str, ...]) -> str:
-    digest = hashlib.sha256(repr((COMPILER, flags)).encode())
-    for path in sorted(LIBRARY.rglob("*")):
-        if path.suffix in (".c", ".h", ".inc") and path.parent.name != "binding":
-            digest.update(str(path.relative_to(LIBRARY)).encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+def _digest(*parts: str | bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part if isinstance(part, bytes) else part.encode())
+    return digest.hexdigest()[:24]
+
+
+@functools.cache
+def _headers(floor: str) -> str:
+    """Hash of all that a file of this floor may include: includes point down."""
+    below = FLOORS[: FLOORS.index(floor) + 1]
+    paths = [path for name in below for path in sorted((LIBRARY / name).iterdir()) if path.suffix in (".h", ".inc")]
+    return _digest(*(part for path in paths for part in (path.name, path.read_bytes())))
+
+
+def _compile(source: Path, flags: tuple[str, ...], folder: Path) -> Path:
+    """The object file of one source, from the folder or made now."""
+    key = _digest(repr((COMPILER, flags)), _headers(source.parent.name), source.read_bytes())
+    target = folder / f"{source.parent.name}_{source.stem}_{key}.o"
+    if target.exists():
+        os.utime(target)
+    else:
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            run(*COMPILER, *flags, "-c", source, "-o", Path(work) / "made.o")
+            os.replace(Path(work) / "made.o", target)
+    return target
+
+
+def _keep_latest(folder: Path, pattern: str, count: int) -> None:
+    for old in sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)[:-count]:
+        old.unlink(missing_ok=True)
 
 
 @functools.cache
@@ -45,26 +70,17 @@ def library(flags: tuple[str, ...] = FLAGS) -> Path:
     """The static library, built with these flags."""
     if shutil.which(COMPILER[0]) is None:
         pytest.skip("there is no C compiler")
-    folder = ROOT / "build" / "c_tests" / _hash(flags)
-    archive = folder / "libhypernet.a"
-    if archive.exists():
-        return archive
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for old in sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-4]:
-        shutil.rmtree(old, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
-        work = Path(name)
-
-        def compile_one(source: Path) -> Path:
-            target = work / f"{source.parent.name}_{source.stem}.o"
-            run(*COMPILER, *flags, "-c", source, "-o", target)
-            return target
-
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = list(pool.map(compile_one, sources()))
-        run("ar", "rcs", work / "libhypernet.a", *objects)
-        folder.mkdir(exist_ok=True)
-        os.replace(work / "libhypernet.a", archive)
+    folder = ROOT / "build" / "c_tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(lambda source: _compile(source, flags, folder), sources()))
+    archive = folder / f"{_digest(*(path.name for path in objects))}_libhypernet.a"
+    if not archive.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            run("ar", "rcs", Path(work) / "made.a", *objects)
+            os.replace(Path(work) / "made.a", archive)
+        _keep_latest(folder, "*.a", 4)
+        _keep_latest(folder, "*.o", 4 * len(objects))
     return archive
 
 
