@@ -27,7 +27,26 @@ _PLAIN = [
     "hard_sigmoid",
     "softmax",
     "log_softmax",
+    "celu",
+    "squareplus",
+    "soft_shrink",
+    "hard_shrink",
+    "tanh_shrink",
+    "hard_tanh",
+    "hard_silu",
+    "hard_swish",
+    "log_sigmoid",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "mish",
 ]
+# Functions of arrays that no layer takes. Keras's sparsemax is not among them: where several classes share the whole it
+# takes a wrong threshold, and its results do not sum to one.
+_ON_ARRAYS: list[tuple[str, dict[str, Any]]] = [
+    ("glu", {"axis": 1}),
+    ("threshold", {"threshold": 0.3, "default_value": -1.5}),
+]
+_ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
 _WITH_PARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("relu", {"negative_slope": 0.1}),
     ("relu", {"max_value": 1.5}),
@@ -38,6 +57,10 @@ _WITH_PARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("gelu", {"approximate": True}),
     ("softmax", {"axis": 1}),
     ("log_softmax", {"axis": 0}),
+    ("celu", {"alpha": 0.6}),
+    ("squareplus", {"b": 0.5}),
+    ("soft_shrink", {"threshold": 0.2}),
+    ("hard_shrink", {"threshold": 0.2}),
 ]
 TOLERANCES: dict[str, float] = {}
 
@@ -48,7 +71,7 @@ def _points(name: str) -> np.ndarray:
 
 
 def _value(name: str, parameters: dict[str, Any], library: Library) -> dict[str, Any]:
-    function = getattr(library.k.activations, "silu" if name == "swish" else name)
+    function = getattr(library.k.activations, _ALIASES.get(name, name))
     return {"y": function(_points(name), **parameters)}
 
 
@@ -72,6 +95,6 @@ def cases() -> dict[str, Case]:
         found[f"activations/{name}"] = partial(_value, name, {})
         found[f"activations/get {name}"] = partial(_by_name, name)
         found[f"activations/{name} gradient"] = partial(_gradient, name)
-    for name, parameters in _WITH_PARAMETERS:
+    for name, parameters in [*_WITH_PARAMETERS, *_ON_ARRAYS]:
         found[f"activations/{name} {parameters}"] = partial(_value, name, parameters)
     return found

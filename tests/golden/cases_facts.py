@@ -15,7 +15,8 @@ from .libraries import Case, Library
 SIGNATURES: dict[str, str] = {
     "layers": "Input Dense Activation ReLU LeakyReLU ELU PReLU Softmax Dropout Flatten Reshape Add Multiply Concatenate "
     "Embedding LayerNormalization",
-    "activations": "relu leaky_relu elu gelu softmax log_softmax",
+    "activations": "relu leaky_relu elu gelu softmax log_softmax celu squareplus soft_shrink hard_shrink threshold glu "
+    "sparsemax",
     "losses": "MeanSquaredError MeanAbsoluteError Huber BinaryCrossentropy CategoricalCrossentropy "
     "SparseCategoricalCrossentropy huber binary_crossentropy categorical_crossentropy sparse_categorical_crossentropy",
     "metrics": "Mean Sum MeanMetricWrapper Accuracy BinaryAccuracy CategoricalAccuracy SparseCategoricalAccuracy "
@@ -33,15 +34,13 @@ SIGNATURES: dict[str, str] = {
     "Model": "compile fit evaluate predict train_on_batch test_on_batch predict_on_batch summary get_layer save_weights",
     "utils": "set_random_seed to_categorical normalize clear_session",
 }
-# What Keras has and hypernet has not built; given to hypernet it raises TypeError, ValueError or NotImplementedError.
-ABSENT: dict[str, set[str]] = {
-    "layers.Input": {"sparse", "ragged", "batch_shape", "tensor", "optional"},
+# Arguments of Keras's that hypernet has not built: given to it, they raise TypeError, ValueError or NotImplementedError.
+UNBUILT: dict[str, set[str]] = {
+    "layers.Input": {"sparse", "ragged", "tensor", "optional"},
     "layers.Dense": {"lora_rank", "lora_alpha", "quantization_config"},
     "layers.Embedding": {"weights", "lora_rank", "lora_alpha", "quantization_config"},
     "layers.LayerNormalization": {"rms_scaling"},
-    "Model.compile": {"run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"},
-    "Model.evaluate": {"kwargs"},
-    "Model.summary": {"line_length", "positions", "print_fn", "expand_nested", "show_trainable", "layer_range"},
+    "Model.save_weights": {"max_shard_size"},
 }
 
 

@@ -191,7 +191,7 @@ def _embedding(library: Library) -> dict[str, Any]:
     """Integer ids, layer normalization, PReLU."""
     k = library.k
     inputs = k.Input((3,), dtype="int32")
-    features = k.layers.Flatten()(k.layers.Embedding(5, 4)(inputs))
+    features = k.layers.Flatten()(k.layers.Embedding(5, 4, dtype="float64")(inputs))
     features = k.layers.PReLU()(k.layers.LayerNormalization()(features))
     model = k.Model(inputs, k.layers.Dense(2)(features))
     _start(model, "embedding")

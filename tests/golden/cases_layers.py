@@ -85,7 +85,7 @@ def _embedding(shape: tuple[int, ...], library: Library) -> dict[str, Any]:
     k = library.k
     rng = draws("embedding", shape)
     inputs = k.Input(shape, dtype="int32")
-    model = k.Model(inputs, k.layers.Embedding(7, 3)(inputs))
+    model = k.Model(inputs, k.layers.Embedding(7, 3, dtype="float64")(inputs))
     model.set_weights([rng.normal(size=(7, 3))])
     ids = rng.integers(0, 7, (4, *shape)).astype("int32")
     y = np.asarray(model(ids))

@@ -78,7 +78,7 @@ def _exact(library: Library) -> dict[str, Any]:
 def _regularizer(name: str, parameters: dict[str, Any], library: Library) -> dict[str, Any]:
     regularizer = getattr(library.k.regularizers, name)(**parameters)
     x = draws("regularizer", name).normal(size=(4, 4))
-    return {"value": regularizer(x), "gradient": library.penalty_gradient(regularizer, x)}
+    return {"value": library.penalty(regularizer, x), "gradient": library.penalty_gradient(regularizer, x)}
 
 
 def _constraint(name: str, parameters: dict[str, Any], library: Library) -> dict[str, Any]:

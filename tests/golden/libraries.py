@@ -26,6 +26,9 @@ class Library(Protocol):
     def model_gradients(self, model: Any, inputs: list[Array], dy: Array) -> dict[str, Array]:
         """Gradients of sum(model(inputs) * dy) with respect to float inputs ("d_input_0", ...) and all weights."""
 
+    def penalty(self, regularizer: Any, x: Array) -> Any:
+        """The penalty of a weight."""
+
     def penalty_gradient(self, regularizer: Any, x: Array) -> Array:
         """d penalty / dx."""
 
@@ -51,7 +54,10 @@ class KerasLibrary:
 
         jax.config.update("jax_enable_x64", True)
         import keras
+        from keras.src.backend.common import dtypes
 
+        # Keras computes means, tanh and schedules in float32 on this backend, whatever its floatx, unless this is gone.
+        dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
         keras.config.set_floatx("float64")
         keras.config.set_dtype_policy("float64")
         self.k = keras
@@ -84,6 +90,9 @@ class KerasLibrary:
             found["d_params"] = np.concatenate(parts)
         return found
 
+    def penalty(self, regularizer: Any, x: Array) -> Any:
+        return regularizer(self.k.ops.convert_to_tensor(x))  # NumPy arrays take another, wrong way in "columns"
+
     def penalty_gradient(self, regularizer: Any, x: Array) -> Array:
         return np.array(self._jax.grad(regularizer)(self._jax.numpy.asarray(x)))
 
@@ -113,6 +122,9 @@ class HypernetLibrary:
         if gradients.params is not None and gradients.params.size:
             found["d_params"] = gradients.params
         return found
+
+    def penalty(self, regularizer: Any, x: Array) -> Any:
+        return regularizer(x)
 
     def penalty_gradient(self, regularizer: Any, x: Array) -> Array:
         return np.asarray(regularizer.gradient(x))

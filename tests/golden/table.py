@@ -66,8 +66,9 @@ def distance(found: Array, expected: Array) -> float:
     finite = np.isfinite(expected)
     if not np.array_equal(found[~finite], expected[~finite], equal_nan=True) or not np.isfinite(found[finite]).all():
         return math.inf
-    norm = float(np.linalg.norm(expected[finite]))
-    return float(np.linalg.norm(found[finite] - expected[finite])) / (norm if norm > 0 else 1.0)
+    largest = float(np.abs(expected[finite]).max(initial=0.0)) or 1.0  # squares of huge numbers would overflow
+    norm = float(np.linalg.norm(expected[finite] / largest))
+    return float(np.linalg.norm((found[finite] - expected[finite]) / largest)) / (norm if norm > 0 else 1.0)
 
 
 def differences(name: str, found: dict[str, Array], expected: dict[str, Array]) -> list[str]:
