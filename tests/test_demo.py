@@ -171,7 +171,7 @@ def test_accuracies(small):
 def test_training_and_costs_are_printed(small):
     output, _ = small
     said = " ".join(output.split())
-    assert "1 seed from 1, learning rates 0.01, plateau after 12 epochs without" in said and "1 thread." in said
+    assert "This run: seed 1, learning rates 0.01, plateau after 12 epochs without" in said and "threads: 1." in said
     deployed = output[output.index("Deployed") :]
     for key, weights in WEIGHTS.items():
         name = key if key == "hypernetwork" else f"({key})"
@@ -208,7 +208,7 @@ def test_picture(small):
 
 def test_several_seeds(tmp_path):
     output = run("--images 48 --epochs 1 --rates 0.01 --seeds 2", tmp_path)
-    assert "[10/10]" in output and "mean ± standard deviation of 2 seeds" in output
+    assert "seeds 0 to 1" in output and "[10/10]" in output and "mean ± standard deviation of 2 seeds" in output
     for title in TITLES.values():
         assert all(re.fullmatch(r"\d\.\d{3} ± \d\.\d{3}", cell) for cell in row(output, title))
     assert row(output, "hypernetwork")[1] == "0.01 (2x)"

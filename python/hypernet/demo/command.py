@@ -87,8 +87,8 @@ def _listed(rates: Sequence[float]) -> str:
     return ",".join(f"{rate:g}" for rate in rates)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("s" if number > 1 else "")
+def _named(seeds: range) -> str:
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -144,9 +144,9 @@ def _demonstrate(options: argparse.Namespace) -> None:
     trainings = progress.Trainings(len(seeds) * len(contenders()) * len(settings.rates))
     console = tables.make_console()
     console.print(
-        f"Handwritten digits turned by an angle. This run: {_count(len(seeds), 'seed')} from {options.seed}, learning rates "
+        f"Handwritten digits turned by an angle. This run: {_named(seeds)}, learning rates "
         f"{_listed(settings.rates)}, plateau after {3 * settings.patience} epochs without a better validation accuracy, "
-        f"{_count(get_num_threads(), 'thread')}."
+        f"threads: {get_num_threads()}."
     )
     if not options.full:
         console.print(

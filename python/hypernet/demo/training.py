@@ -28,7 +28,9 @@ class Settings:
     rates: tuple[float, ...]  # learning rates tried
     patience: int
     epochs: int = 400  # at most
-    rows: int = 24  # images of each angle in a batch
+    # Images of each angle in a batch. Of 24, 48 and 96 the best mean validation accuracy of the hypernetwork, (a) and (c)
+    # with seeds 0 and 1; (b) and (d) were not tried with others.
+    rows: int = 24
     images: int | None = None  # None: all training images
 
 
