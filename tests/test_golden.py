@@ -98,6 +98,7 @@ def first_words(name: str, mistake: dict[str, str]) -> list[str]:
 
 
 @pytest.mark.conformance
+@pytest.mark.filterwarnings("default")  # what Keras and JAX warn of is theirs
 def test_files_are_what_keras_gives() -> None:
     """Keras on JAX, in float64, makes the files anew."""
     keras = KerasLibrary()
