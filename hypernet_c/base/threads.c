@@ -1,4 +1,5 @@
 #include "threads.h"
+#include "clock.h"
 #include "processors.h"
 
 #include <errno.h>
@@ -6,7 +7,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 /* Waking a sleeping thread costs about 40 us, handing work to one that spins about 5 us. */
 #define SPIN_NANOSECONDS 5000
@@ -41,13 +41,6 @@ static void pause_briefly(void)
 #endif
 }
 
-static int64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
 static void run_chunks(int32_t worker)
 {
     current_worker = worker;
@@ -65,7 +58,7 @@ static void run_chunks(int32_t worker)
 static uint64_t wait_for_job(uint64_t seen)
 {
     uint64_t latest;
-    int64_t until = now() + SPIN_NANOSECONDS;
+    int64_t until = hn_clock_now() + SPIN_NANOSECONDS;
     atomic_fetch_add(&pool.spinning, 1);
     do {
         for (int i = 0; i < 16; i++) {
@@ -76,7 +69,7 @@ static uint64_t wait_for_job(uint64_t seen)
             }
             pause_briefly();
         }
-    } while (now() < until);
+    } while (hn_clock_now() < until);
     atomic_fetch_sub(&pool.spinning, 1);
     pthread_mutex_lock(&pool.mutex);
     while ((latest = atomic_load(&pool.generation)) == seen)
@@ -146,10 +139,10 @@ static void start_workers(int32_t wanted)
 
 static void wait_until_left(void)
 {
-    int64_t until = now() + SPIN_NANOSECONDS;
+    int64_t until = hn_clock_now() + SPIN_NANOSECONDS;
     while (atomic_load(&pool.entered) != 0) {
         pause_briefly();
-        if (now() < until)
+        if (hn_clock_now() < until)
             continue;
         pthread_mutex_lock(&pool.mutex);
         while (atomic_load(&pool.entered) != 0)

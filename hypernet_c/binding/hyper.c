@@ -298,7 +298,7 @@ static void run_fill(hyper_call *call)
     run->base = hyper->base ? PyArray_DATA(hyper->base) : NULL;
     run->penalty_l1 = hyper->penalties;
     run->penalty_l2 = hyper->penalties ? hyper->penalties + entries : NULL;
-    run->cancel = (hn_cancel){gil_poll_now, &call->gil};
+    run->cancel = (hn_cancel){gil_poll, &call->gil};
     run->normalizer = 1.0;
     double group = 2.0 * (double)(hyper->generator ? hyper->generator->parameter_count : hyper->generated_count);
     double row = hn_plan_work(hn_hyper_target_plan(call->item->plan));
@@ -442,7 +442,8 @@ static PyMethodDef methods[] = {
     {"step", FASTCALL(hyper_step), METH_FASTCALL,
      "step(conditions, inputs, targets, weights, losses, mode, kind, training, seed, call, normalizer, gradient)"},
     {"train_step", FASTCALL(hyper_train_step), METH_FASTCALL,
-     "train_step(conditions, inputs, targets, weights, losses, mode, seed, call, normalizer, optimizer, learning_rate)"},
+     "train_step(conditions, inputs, targets, weights, losses, mode, seed, call, normalizer, optimizer, "
+     "learning_rate)"},
     {NULL, NULL, 0, NULL},
 };
 static PyGetSetDef properties[] = {

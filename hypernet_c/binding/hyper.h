@@ -31,8 +31,8 @@ typedef struct hyper_call {
     held held;
 } hyper_call;
 
-/* Takes conditions (or theta) and inputs as `mode` has them to meet, and finds the plan. hyper_call_end frees whatever is
-   there, after an error too. */
+/* Takes conditions (or theta) and inputs as `mode` has them to meet, and finds the plan. hyper_call_end frees whatever
+   is there, after an error too. */
 int hyper_call_begin(hyper_call *call, PyObject *self, PyObject *conditions, PyObject *inputs, PyObject *mode);
 /* Arrays for the outputs: new, or those of `out`. */
 int hyper_call_outputs(hyper_call *call, PyObject *out, PyObject *conditions, PyObject *inputs);
@@ -42,8 +42,8 @@ void hyper_call_end(hyper_call *call);
 /* ValueError if an array shares memory with the weights or the base. */
 int hyper_check_outside(const HyperObject *hyper, PyArrayObject *written, role role);
 
-/* The run itself, without the GIL if that is worth it; `gradients`: hn_hyper_gradients. With the stores' numbers kept as
-   they are unless `claimed`. */
+/* The run itself, without the GIL if that is worth it; `gradients`: hn_hyper_gradients. With the stores' numbers kept
+   as they are unless `claimed`. */
 int hyper_call_run(hyper_call *call, int gradients, int claimed);
 
 PyObject *hyper_gradients(PyObject *self, PyObject *const *args, Py_ssize_t count);

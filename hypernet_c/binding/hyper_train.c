@@ -3,7 +3,8 @@
 #include "optimizer.h"
 #include "../base/memory.h"
 
-/* Sources with gradients in the flat vector `params` (NULL: not wanted): the generator's entries, then the target's own. */
+/* Sources with gradients in the flat vector `params` (NULL: not wanted): the generator's entries, then the target's
+   own. */
 static int sources_bind(hyper_call *call, char *params)
 {
     hn_error error;

@@ -345,7 +345,7 @@ int network_call_blocks(network_call *call, network_block block, void *context)
     gil_release(&gil, call->row_work * (double)call->lead.rows);
     hn_status status = HN_OK;
     for (int64_t first = 0; status == HN_OK && first < call->lead.rows; first += call->block) {
-        if (first > 0 && gil_poll(&gil, call->row_work * (double)call->block) < 0) {
+        if (call->block < call->lead.rows && gil_poll(&gil) < 0) {
             status = hn_error_set(&error, HN_CANCELLED, "a signal handler raised an exception");
             break;
         }

@@ -1,13 +1,15 @@
 /* The GIL and signals during a run. */
 #include "run.h"
+#include "../base/clock.h"
 
 /* Letting go and taking back cost about 100 ns, more if others wait. */
 static const double worth_releasing = 5000.0;
-static const double poll_interval = 4e6; /* estimates may be wrong by ten: signals are promised every 50 ms */
+/* Signals are promised every 50 ms; a block takes a few, and waiting for the GIL may take 5. */
+static const int64_t poll_interval = 20000000;
 
 void gil_release(gil *gil, double work)
 {
-    gil->unpolled = 0.0;
+    gil->polled = 0;
     gil->saved = work > worth_releasing ? PyEval_SaveThread() : NULL;
 }
 
@@ -18,22 +20,21 @@ void gil_acquire(gil *gil)
     gil->saved = NULL;
 }
 
-int gil_poll_now(void *context)
+int gil_poll(void *context)
 {
     gil *gil = context;
+    int64_t now = hn_clock_now();
+    if (gil->polled == 0)
+        gil->polled = now;
+    if (now - gil->polled < poll_interval)
+        return 0;
     int released = gil->saved != NULL;
     gil_acquire(gil);
     int raised = PyErr_CheckSignals();
     if (released)
         gil->saved = PyEval_SaveThread();
-    gil->unpolled = 0.0;
+    gil->polled = hn_clock_now();
     return raised;
-}
-
-int gil_poll(gil *gil, double work)
-{
-    gil->unpolled += work;
-    return gil->unpolled < poll_interval ? 0 : gil_poll_now(gil);
 }
 
 int tuple_check(PyObject *tuple, Py_ssize_t count, const char *what)

@@ -7,17 +7,16 @@
 /* Held: `saved` is NULL. */
 typedef struct gil {
     PyThreadState *saved;
-    double unpolled; /* estimated nanoseconds since signals were last looked at */
+    int64_t polled; /* when signals were last looked at; 0: not yet */
 } gil;
 
 /* Lets the GIL go if the work that follows is worth it (estimated nanoseconds). */
 void gil_release(gil *gil, double work);
 void gil_acquire(gil *gil);
 
-/* Counts `work` as done, and runs signal handlers when enough has come together. -1: one raised an exception. */
-int gil_poll(gil *gil, double work);
-/* The same at once; has the type that hn_cancel wants. */
-int gil_poll_now(void *gil);
+/* Runs signal handlers if that was not done for some time: may be called often. -1: one raised an exception. Has the
+   type that hn_cancel wants. */
+int gil_poll(void *gil);
 
 /* Estimated nanoseconds of so many floating-point operations. */
 static inline double work_of(double operations)
