@@ -67,7 +67,7 @@ const hn_map_info *hn_map_describe(hn_map map);
 typedef enum hn_loss_kind {
     HN_LOSS_MEAN_SQUARED_ERROR = 0,   /* mean((p - t)^2) */
     HN_LOSS_MEAN_ABSOLUTE_ERROR,      /* mean(|p - t|), gradient 0 at p = t */
-    HN_LOSS_HUBER,                    /* params[0] = delta. mean(e^2 / 2 if |e| <= delta else delta |e| - delta^2 / 2) */
+    HN_LOSS_HUBER,                    /* params[0] = delta. mean(|e| <= delta ? e^2 / 2 : delta |e| - delta^2 / 2) */
     HN_LOSS_BINARY_CROSSENTROPY,      /* params[0] = label_smoothing s: t' = t (1 - s) + s / 2; mean over columns */
     HN_LOSS_CATEGORICAL_CROSSENTROPY, /* params[0] = label_smoothing s: t' = t (1 - s) + s / cols; -sum t' log p */
     HN_LOSS_SPARSE_CATEGORICAL_CROSSENTROPY, /* target: one int64 label a row, 0 <= label < cols (checked above) */
@@ -129,8 +129,8 @@ typedef struct hn_kernels {
     hn_dtype dtype;
     size_t scratch; /* bytes of 64-byte aligned scratch memory that gemm needs, for one thread */
 
-    /* C (m, n) = op(A) op(B) + bias (+ C if accumulate). bias: T (n,), added to every row, or NULL. k = 0 gives the bias.
-       Never pads k: inf and nan in unused places do not count. */
+    /* C (m, n) = op(A) op(B) + bias (+ C if accumulate). bias: T (n,), added to every row, or NULL. k = 0 gives the
+       bias. Never pads k: inf and nan in unused places do not count. */
     void (*gemm)(hn_gemm_form form, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
                  int64_t ldb, const void *bias, int accumulate, void *c, int64_t ldc, void *scratch);
 
@@ -160,23 +160,25 @@ typedef struct hn_kernels {
     double (*dot)(int64_t n, const void *a, const void *b);
 
     /* Row i of y is table row ids[i] (0 <= id < table rows, checked above); `width` columns. */
-    void (*gather)(int64_t count, const int64_t *ids, int64_t width, const void *table, int64_t ld, void *y, int64_t ldy);
+    void (*gather)(int64_t count, const int64_t *ids, int64_t width, const void *table, int64_t ld, void *y,
+                   int64_t ldy);
     /* table row ids[i] += row i of dy, in order of i. */
     void (*scatter_add)(int64_t count, const int64_t *ids, int64_t width, const void *dy, int64_t ldy, void *table,
                         int64_t ld);
 
-    /* y = gamma * (x - mean) * rstd + beta for each row; variance is the mean of squared deviations (two passes), rstd =
-       1 / sqrt(variance + epsilon). gamma, beta: T (cols,) or NULL. mean, rstd: T (rows,), may be NULL. */
+    /* y = gamma * (x - mean) * rstd + beta for each row; variance is the mean of squared deviations (two passes),
+       rstd = 1 / sqrt(variance + epsilon). gamma, beta: T (cols,) or NULL. mean, rstd: T (rows,), may be NULL. */
     void (*layer_norm_forward)(int64_t rows, int64_t cols, double epsilon, const void *x, const void *gamma,
                                const void *beta, void *y, void *mean, void *rstd);
-    /* xh = (x - mean) rstd; h = dy * gamma; dx = rstd (h - mean(h) - xh mean(h xh)). dgamma += sum over rows of dy * xh,
-       dbeta += sum of dy. dx, dgamma, dbeta may be NULL; dx may be dy. */
+    /* xh = (x - mean) rstd; h = dy * gamma; dx = rstd (h - mean(h) - xh mean(h xh)). dgamma += sum over rows of
+       dy * xh, dbeta += sum of dy. dx, dgamma, dbeta may be NULL; dx may be dy. */
     void (*layer_norm_backward)(int64_t rows, int64_t cols, const void *x, const void *gamma, const void *mean,
                                 const void *rstd, const void *dy, void *dx, void *dgamma, void *dbeta);
 
     /* y[i] = x[i] / (1 - rate) where the uniform number of (row, first + i) >= rate, else 0; n elements of one row;
        in place allowed. The same call on dy gives dx. */
-    void (*dropout)(int64_t n, double rate, const hn_random_key *key, uint64_t row, int64_t first, const void *x, void *y);
+    void (*dropout)(int64_t n, double rate, const hn_random_key *key, uint64_t row, int64_t first, const void *x,
+                    void *y);
 
     void (*loss)(hn_loss_kind kind, const hn_loss_args *args);
 

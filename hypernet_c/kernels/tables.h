@@ -6,14 +6,14 @@
 
 /* A table whose functions are called NAME(gemm), NAME(map_forward), ... */
 #define HN_KERNELS_TABLE(isa_, dtype_, scratch_, NAME) \
-    {                                                                                                                   \
-        .isa = isa_, .dtype = dtype_, .scratch = scratch_, .gemm = NAME(gemm), .map_forward = NAME(map_forward),        \
-        .map_backward = NAME(map_backward), .softmax_forward = NAME(softmax_forward),                                   \
-        .softmax_backward = NAME(softmax_backward), .log_softmax_forward = NAME(log_softmax_forward),                   \
-        .log_softmax_backward = NAME(log_softmax_backward), .binary = NAME(binary), .scale = NAME(scale),               \
-        .column_sum = NAME(column_sum), .dot = NAME(dot), .gather = NAME(gather), .scatter_add = NAME(scatter_add),     \
-        .layer_norm_forward = NAME(layer_norm_forward), .layer_norm_backward = NAME(layer_norm_backward),               \
-        .dropout = NAME(dropout), .loss = NAME(loss), .optimizer = NAME(optimizer), .penalty = NAME(penalty)            \
+    { \
+        .isa = isa_, .dtype = dtype_, .scratch = scratch_, .gemm = NAME(gemm), .map_forward = NAME(map_forward), \
+        .map_backward = NAME(map_backward), .softmax_forward = NAME(softmax_forward), \
+        .softmax_backward = NAME(softmax_backward), .log_softmax_forward = NAME(log_softmax_forward), \
+        .log_softmax_backward = NAME(log_softmax_backward), .binary = NAME(binary), .scale = NAME(scale), \
+        .column_sum = NAME(column_sum), .dot = NAME(dot), .gather = NAME(gather), .scatter_add = NAME(scatter_add), \
+        .layer_norm_forward = NAME(layer_norm_forward), .layer_norm_backward = NAME(layer_norm_backward), \
+        .dropout = NAME(dropout), .loss = NAME(loss), .optimizer = NAME(optimizer), .penalty = NAME(penalty) \
     }
 
 extern const hn_kernels hn_kernels_reference_f32, hn_kernels_reference_f64;

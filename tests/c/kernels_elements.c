@@ -62,7 +62,8 @@ static void test_dot(const test *t, int64_t n)
     double got = t->kernels->dot(n, a, with_b ? b : NULL), again = t->kernels->dot(n, moved_a, with_b ? moved_b : NULL);
     if (got != again)
         fail(t, "dot is %.17g in one place and %.17g in another", got, again);
-    compare(t, "dot", 0, got, t->reference->dot(n, a, with_b ? b : NULL), 2 * ((double)n + 2) * DBL_EPSILON * magnitude);
+    compare(t, "dot", 0, got, t->reference->dot(n, a, with_b ? b : NULL),
+            2 * ((double)n + 2) * DBL_EPSILON * magnitude);
     fill_specials(t, a, n, 1);
     compare(t, "dot", 1, t->kernels->dot(n, a, NULL), t->reference->dot(n, a, NULL),
             2 * ((double)n + 2) * DBL_EPSILON * 2 * (double)n);
@@ -70,7 +71,8 @@ static void test_dot(const test *t, int64_t n)
 
 static void test_penalty(const test *t, int64_t n)
 {
-    double l1 = one_in(3) ? 0 : fabs(random_real()), l2 = one_in(3) ? 0 : fabs(random_real()), scale = 2 * random_real();
+    double l1 = one_in(3) ? 0 : fabs(random_real()), l2 = one_in(3) ? 0 : fabs(random_real());
+    double scale = 2 * random_real();
     int with_gradient = one_in(2);
     void *w = array_new(t, LEFT, n, 2), *g = array_new(t, OUT, n, 1);
     for (int64_t i = 0; i < n; i += 5)
@@ -112,7 +114,8 @@ static void test_dropout(const test *t, int64_t n)
 /* Bits are the reference's: rows are moved, or added one after the other. */
 static void test_rows(const test *t, int64_t count, int scatter)
 {
-    int64_t width = random_size(40), entries = 1 + random_size(50), ld = width + random_below(4), ldy = width + random_below(4);
+    int64_t width = random_size(40), entries = 1 + random_size(50);
+    int64_t ld = width + random_below(4), ldy = width + random_below(4);
     int64_t table_size = matrix_size(entries, width, ld), y_size = matrix_size(count, width, ldy);
     void *table = array_new(t, TABLE, table_size, 1), *y = array_new(t, OUT, y_size, 1);
     int64_t *ids = array_place(LEFT, count * 8);

@@ -39,8 +39,8 @@ static product random_product(void)
     return p;
 }
 
-static void multiply(const hn_kernels *kernels, const product *p, const void *a, const void *b, const void *bias, void *c,
-                     void *scratch)
+static void multiply(const hn_kernels *kernels, const product *p, const void *a, const void *b, const void *bias,
+                     void *c, void *scratch)
 {
     kernels->gemm(p->form, p->m, p->n, p->k, a, p->lda, b, p->ldb, p->with_bias ? bias : NULL, p->accumulate, c, p->ldc,
                   scratch);
@@ -59,7 +59,8 @@ static void compare_product(const test *t, const product *p, const void *got, co
     double terms = (double)(p->k + p->with_bias + p->accumulate) + 2;
     for (int64_t i = 0; i < p->sizes[3]; i++) {
         if (i % p->ldc >= p->n) {
-            same_bits(t, "gap", (const char *)got + (size_t)i * t->element, (const char *)before + (size_t)i * t->element, 1);
+            same_bits(t, "gap", (const char *)got + (size_t)i * t->element,
+                      (const char *)before + (size_t)i * t->element, 1);
             continue;
         }
         compare(t, "c", i, get(t, got, i), get(t, expected, i),

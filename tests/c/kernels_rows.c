@@ -165,7 +165,8 @@ static void test_layer_norm_forward(const test *t, int64_t rows, int64_t cols)
         double center = get(t, other, row), scale = get(t, third, row), at = fabs(get(t, x, i) - center);
         if (i % cols == 0)
             error = row_errors(t, x, i, cols, center, scale);
-        double factor = with_gamma ? fabs(get(t, gamma, i % cols)) : 1, add = with_beta ? fabs(get(t, beta, i % cols)) : 0;
+        double factor = with_gamma ? fabs(get(t, gamma, i % cols)) : 1;
+        double add = with_beta ? fabs(get(t, beta, i % cols)) : 0;
         double bound = factor * scale * (error.center + at * (error.scale + 4 * t->epsilon)) + 2 * t->epsilon * add;
         compare(t, "y", i, get(t, y, i), get(t, expected, i), bound);
         if (with_statistics && i % cols == 0) {
@@ -198,8 +199,8 @@ static void test_layer_norm_backward(const test *t, int64_t rows, int64_t cols)
     void *dx = one_in(2) ? array_copy(t, OUT, dy, n) : NULL, *from = dx ? dx : dy; /* dx may be dy */
     if (!dx)
         dx = array_new(t, OUT, n, 1);
-    t->reference->layer_norm_backward(rows, cols, x, with_gamma ? gamma : NULL, mean, rstd, dy, with_dx ? expected : NULL,
-                                      with_dgamma ? other : NULL, with_dbeta ? third : NULL);
+    t->reference->layer_norm_backward(rows, cols, x, with_gamma ? gamma : NULL, mean, rstd, dy,
+                                      with_dx ? expected : NULL, with_dgamma ? other : NULL, with_dbeta ? third : NULL);
     t->kernels->layer_norm_backward(rows, cols, x, with_gamma ? gamma : NULL, mean, rstd, from, with_dx ? dx : NULL,
                                     with_dgamma ? dgamma : NULL, with_dbeta ? dbeta : NULL);
     double terms = t->twin * t->epsilon * ((double)cols + 10), down = t->twin * t->epsilon * ((double)rows + 6);

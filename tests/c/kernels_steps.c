@@ -141,7 +141,8 @@ static void test_loss(const test *t, int64_t number)
     } while (args.rows * args.cols > (one_in(10) ? MOST : 2000));
     args.params[0] = kind == HN_LOSS_HUBER ? 1.5 : one_in(2) ? 0 : 0.125;
     int64_t n = args.rows * args.cols;
-    shape("loss %d input %d rows %lld cols %lld", (int)kind, (int)args.input, (long long)args.rows, (long long)args.cols);
+    shape("loss %d input %d rows %lld cols %lld", (int)kind, (int)args.input, (long long)args.rows,
+          (long long)args.cols);
     void *prediction = array_new(t, PREDICTION, n, 1);
     args.prediction = prediction;
     fill_prediction(t, kind, &args, prediction);
@@ -171,8 +172,8 @@ static void test_loss(const test *t, int64_t number)
         array_check(t, VALUES);
 }
 
-/* nan in a prediction or in a float target reaches the loss, and the gradient as in the reference (a clip stops that of a
-   target); other rows stay as they were. */
+/* nan in a prediction or in a float target reaches the loss, and the gradient as in the reference (a clip stops a
+   target's); other rows stay as they were. */
 static void test_loss_nan(const test *t, int64_t number)
 {
     hn_loss_kind kind = (hn_loss_kind)(number % HN_LOSS_KIND_COUNT);
@@ -305,7 +306,8 @@ static void test_optimizer(const test *t, int64_t number)
         compare(t, "weight", i, get(t, args.weights, i), get(t, twin.weights, i), args.delta ? 0 : bound);
         for (int slot = 0; slot < 3; slot++)
             if (args.slots[slot]) {
-                double size = fabs(get(t, before[slot], i)) + g + g * g + (kind != HN_OPTIMIZER_ADAM && slot != 1 ? bound : 0);
+                double size = fabs(get(t, before[slot], i)) + g + g * g;
+                size += kind != HN_OPTIMIZER_ADAM && slot != 1 ? bound : 0;
                 if (kind == HN_OPTIMIZER_ADAM && slot == 2)
                     size += fabs(get(t, before[1], i));
                 if (kind == HN_OPTIMIZER_RMSPROP && slot == 2)

@@ -84,7 +84,8 @@ static __attribute__((unused, noreturn, format(printf, 2, 3))) void fail(const t
 {
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "%s %s: %s: ", hn_isa_name(t->kernels->isa), t->dtype == HN_FLOAT32 ? "float" : "double", shape_text);
+    fprintf(stderr, "%s %s: %s: ", hn_isa_name(t->kernels->isa), t->dtype == HN_FLOAT32 ? "float" : "double",
+            shape_text);
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
@@ -193,7 +194,8 @@ static __attribute__((unused)) void compare(const test *t, const char *what, int
          fabs(got - expected), bound);
 }
 
-static __attribute__((unused)) void same_bits(const test *t, const char *what, const void *a, const void *b, int64_t count)
+static __attribute__((unused)) void same_bits(const test *t, const char *what, const void *a, const void *b,
+                                              int64_t count)
 {
     for (int64_t i = 0; i < count; i++)
         if (memcmp((const char *)a + (size_t)i * t->element, (const char *)b + (size_t)i * t->element, t->element) &&
