@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -23,6 +24,13 @@ COMPILER = os.environ.get("CC", "cc").split()
 def sources() -> list[Path]:
     """Every C file of the library (all floors but the binding)."""
     return [path for floor in FLOORS for path in sorted((LIBRARY / floor).glob("*.c"))]
+
+
+def instruction_sets() -> list[str]:
+    """Every instruction set that the library knows, the reference first."""
+    found = re.search(r"names\[HN_ISA_COUNT\] = \{(.*?)\}", (LIBRARY / "base" / "cpu.c").read_text(), re.DOTALL)
+    assert found
+    return re.findall(r'"(\w+)"', found[1])
 
 
 def run(*command: str | Path) -> str:

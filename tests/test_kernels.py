@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from c_build import FLAGS, LIBRARY, ROOT, program, run
+
+from c_build import FLAGS, LIBRARY, ROOT, instruction_sets, program, run
 
 # Programs of tests/c and the random shapes that each tries, of both element types together.
 PROGRAMS = {
@@ -20,7 +21,7 @@ PROGRAMS = {
 }
 SHAPES = 10_000  # of matrix products and of all others, at the least, for each instruction set
 SEED = 2026
-INSTRUCTION_SETS = ("scalar", "avx2", "avx512", "neon")
+INSTRUCTION_SETS = [name for name in instruction_sets() if name != "reference"]
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from c_build import program, run
+from c_build import instruction_sets, program, run
 
-INSTRUCTION_SETS = ("reference", "scalar", "avx2", "avx512", "neon")
 CONFIGURATIONS = 12  # of each op in each mode: 1x1, 1xM, Nx1 and NxM groups x rows
 
 
@@ -31,7 +30,7 @@ def ops(folder: Path) -> Path:
     return program("tests/c/network_ops.c", folder)
 
 
-@pytest.mark.parametrize("isa", INSTRUCTION_SETS)
+@pytest.mark.parametrize("isa", instruction_sets())
 def test_every_op(ops: Path, isa: str) -> None:
     """Forward against single rows, backward against finite differences, float32 against float64."""
     answer = run(ops, isa, str(CONFIGURATIONS))

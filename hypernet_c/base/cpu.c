@@ -1,6 +1,7 @@
 #include "cpu.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,8 +59,10 @@ static hn_status choose_isa(hn_isa *isa, hn_error *error)
             *isa = (hn_isa)i;
             return HN_OK;
         }
-    return hn_error_set(error, HN_ERROR_VALUE,
-                        "HYPERNET_ISA=%.40s is unknown: expected scalar, avx2, avx512, neon or reference", wanted);
+    char known[80] = "";
+    for (int i = 0; i < HN_ISA_COUNT; i++)
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "", names[i]);
+    return hn_error_set(error, HN_ERROR_VALUE, "HYPERNET_ISA=%.40s is unknown: expected one of %s", wanted, known);
 }
 
 hn_status hn_isa_default(hn_isa *isa, hn_error *error)
