@@ -74,6 +74,49 @@ def test_growth_is_bounded(mode, what):
     assert growth <= allowed, f"grew by {growth / MIB:.0f} MiB, allowed {allowed / MIB:.0f} MiB"
 
 
+SHARED = """
+import gc
+import numpy as np
+import hypernet as hn
+
+N, M, IN, OUT, what = 2000, 500, 64, 2, {what!r}
+target = hn.Sequential([hn.layers.Input((IN,)), hn.layers.Dense(OUT)])
+hyper = hn.HyperModel(hn.hypernetwork(4, target.count_params(), hidden=8), target)
+hyper.compile("adam", "mse")
+rng = np.random.default_rng(0)
+def arrays(n, m):
+    cond = rng.standard_normal((n, 4), dtype=np.float32)
+    return cond, rng.standard_normal((1, m, IN), dtype=np.float32), np.zeros((n, m, OUT), np.float32)
+def work(cond, x, y):
+    if what == "predict":
+        return hyper.predict([cond, x], batch_size=N, verbose=0)
+    if what == "vjp":
+        out, pullback = hyper.vjp(cond, x)
+        return pullback(y)
+    return hyper.train_on_batch([cond, x], y)
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+work(*arrays(8, 4))
+data = arrays(N, M)
+gc.collect()
+before = peak()
+work(*data)
+print(peak() - before, 4 * N * M * IN, data[2].nbytes)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
+@pytest.mark.parametrize("what", ["predict", "vjp", "train"])
+def test_shared_rows_are_not_copied(what):
+    done = subprocess.run([sys.executable, "-c", SHARED.format(what=what)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    growth, copies, results = map(int, done.stdout.split())
+    allowed = 3 * results + TILE_ALLOWANCE  # outputs, and their gradients
+    assert allowed < copies / 3, "the test must be able to tell the two apart"
+    assert growth <= allowed, f"grew by {growth / MIB:.0f} MiB, allowed {allowed / MIB:.0f} MiB"
+
+
 def resident() -> int:
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
