@@ -1,6 +1,8 @@
 """Callbacks on scripted curves, and in fit."""
 
 import csv
+import sys
+import types
 import warnings
 
 import hypernet as hn
@@ -404,3 +406,17 @@ def test_progress_on_a_terminal(monkeypatch, capsys):
             np.ones((5, 1)),
             callbacks=[callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: 1 / 0)],
         )
+
+
+@pytest.mark.parametrize(
+    ("config", "display"),
+    [({"IPKernelApp": {"connection_file": "kernel.json"}}, True), ({"TerminalIPythonApp": {}}, False)],
+)
+def test_progress_knows_notebooks(config, display, monkeypatch, capsys):
+    """A kernel's output is no terminal, but shows a bar; IPython without a kernel is a terminal or nothing."""
+    shell = types.SimpleNamespace(config=config)
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    _model().fit(np.ones((5, 2)), np.ones((5, 1)), batch_size=2, epochs=2)
+    captured = capsys.readouterr()
+    assert ("3/3" in captured.err) == display
+    assert (captured.out == "") == display
