@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+
 import hypernet as hn
 import numpy as np
 import pytest
@@ -25,6 +28,37 @@ def counted(function) -> tuple[int, int]:
     function()
     after = _core.counters()
     return after["generator_rows"] - before["generator_rows"], after["calls"] - before["calls"]
+
+
+def core_calls(function) -> dict[str, int]:
+    """What is called in the core, and how often."""
+    calls: Counter[str] = Counter()
+
+    def count(frame, event, called) -> None:
+        owner = getattr(called, "__self__", None)
+        if event == "c_call" and (owner is _core or type(owner).__module__ == _core.__name__):
+            calls[called.__qualname__] += 1
+
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return dict(calls)
+
+
+def test_one_call_a_step(hyper):
+    rng = np.random.default_rng(0)
+    cond, x = rng.standard_normal((N, 4), dtype=np.float32), rng.standard_normal((N, M, 6), dtype=np.float32)
+    y = rng.integers(0, 3, (N, M))
+    hyper.train_on_batch([cond, x], y)  # the first call binds weights and compiles
+    hyper.predict([cond, x], verbose=0)
+    assert core_calls(lambda: hyper.predict([cond, x], verbose=0)) == {"Hyper.predict": 1}
+    assert core_calls(lambda: hyper.train_on_batch([cond, x], y)) == {"Hyper.train_step": 1}
+    steps = 3 * -(-N // 10)
+    assert core_calls(lambda: hyper.fit([cond, x], y, batch_size=10, epochs=3, verbose=0)) == {
+        "Hyper.train_step": steps
+    }
 
 
 @pytest.mark.parametrize("shared", [False, True])
