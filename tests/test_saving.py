@@ -254,3 +254,46 @@ def test_custom_classes(tmp_path):
         hn.saving.load_model(tmp_path / "m.safetensors")
     loaded = hn.saving.load_model(tmp_path / "m.safetensors", custom_objects={"Narrow": Narrow})
     assert type(loaded.layers[1]) is Narrow
+
+
+def twice(name=None):
+    inputs = layers.Input((6,))
+    late = layers.Dense(6, name=name)  # counted before the layer that comes first
+    inner = hn.Sequential([layers.Input((6,)), layers.Dense(6), layers.Dense(6)])
+    return hn.Model(inputs, late(inner(layers.Dense(6)(inputs))))
+
+
+def test_a_model_built_again_takes_the_weights_of_the_first(tmp_path):
+    """In one process the second one's layers have other numbers in their names."""
+    first, again = twice(), twice()
+    first.set_weights(RNG.standard_normal(first.count_params()))
+    first.save_weights(tmp_path / "w.safetensors")
+    assert first.layers[1].name != again.layers[1].name
+    again.load_weights(tmp_path / "w.safetensors")
+    assert equal(again.get_weights(), first.get_weights())
+    model, data = partial()
+    model.save_weights(tmp_path / "h.safetensors")
+    other, _ = partial()
+    other.load_weights(tmp_path / "h.safetensors")
+    assert equal(other(data), model(data))
+
+
+def test_a_model_built_again_finds_its_weights_in_a_file_of_another_order(tmp_path):
+    first, again = twice(), twice()
+    first.set_weights(RNG.standard_normal(first.count_params()))
+    first.save_weights(tmp_path / "w.safetensors")
+    with safetensors.safe_open(tmp_path / "w.safetensors", "np") as file:
+        tensors = {name: file.get_tensor(name) for name in sorted(file.keys(), reverse=True)}
+        texts = file.metadata()
+    hn._core.write_file(str(tmp_path / "v.safetensors"), tensors, texts)
+    again.load_weights(tmp_path / "v.safetensors")
+    assert equal(again.get_weights(), first.get_weights())
+
+
+def test_names_that_a_user_gave_must_agree(tmp_path):
+    twice("late_1").save_weights(tmp_path / "w.safetensors")
+    again = twice("late_2")
+    before = again.get_weights()
+    with pytest.raises(ValueError, match="has no tensor"):
+        again.load_weights(tmp_path / "w.safetensors")
+    assert equal(again.get_weights(), before)

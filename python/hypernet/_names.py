@@ -3,6 +3,7 @@
 import re
 
 _counts: dict[str, int] = {}
+_stems: set[str] = set()  # of all counted names there have been
 
 
 def snake_case(name: str) -> str:
@@ -17,7 +18,17 @@ def auto_name(class_name: str) -> str:
     name = snake_case(class_name)
     count = _counts.get(name, 0)
     _counts[name] = count + 1
+    _stems.add(name)
     return f"{name}_{count}" if count else name
+
+
+def without_counts(path: str) -> str:
+    """A weight's path with its counted names as the first of their kind: sequential_1/dense_3/kernel has no numbers."""
+    parts = []
+    for part in path.split("/"):
+        stem = re.sub(r"_[1-9]\d*$", "", part)
+        parts.append(stem if stem in _stems else part)
+    return "/".join(parts)
 
 
 def reset_names() -> None:

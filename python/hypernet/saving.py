@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from ._names import without_counts
 from ._registry import (
     CustomObjectScope,
     custom_object_scope,
@@ -297,8 +298,47 @@ def _fill(model: Any, path: str, tensors: dict[str, Array]) -> None:
         weight.initial_checksum = None
 
 
+def _renamed(model: Any, path: str, tensors: dict[str, Array], graph_text: str) -> dict[str, Array]:
+    """The tensors by the model's names, where only counted names differ: a model built again has dense_2 for dense.
+
+    Layers meet in the order of their graphs, as in Keras; tensors as they were if that does not fit.
+    """
+    import json
+
+    entries = [name for name, _ in file_entries(model)]
+    held = [name for name in tensors if name.startswith(("weights/", "generator/", "target/"))]
+    if set(entries) == set(held):
+        return tensors
+    try:
+        described = json.loads(graph_text)
+        graphs = {"weights": "graph", "generator": "generator", "target": "target"}
+        layers = [
+            f"{prefix}/{node['layer']}"
+            for prefix, key in graphs.items()
+            if key in described
+            for node in described[key]["nodes"]
+        ]
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"'{path}' has a description of its graph that cannot be read: {error!r}") from error
+
+    def in_order(names: list[str], owners: list[str]) -> list[str]:
+        place = {owner: i for i, owner in reversed(list(enumerate(owners)))}
+        owner_of = {name: name.rpartition("/")[0] for name in names}
+        return sorted(names, key=lambda name: (place.get(owner_of[name], len(place)), without_counts(name)))
+
+    ours = in_order(entries, [name.rpartition("/")[0] for name in entries])
+    theirs = in_order(held, layers)
+    if [without_counts(name) for name in ours] != [without_counts(name) for name in theirs]:
+        return tensors
+    others = {name: value for name, value in tensors.items() if name not in held}
+    return {**others, **{name: tensors[other] for name, other in zip(ours, theirs, strict=True)}}
+
+
 def load_weights(model: Any, filepath: str | os.PathLike[str], **kwargs: Any) -> None:
-    """Load the weights of a file into a model of the same layers; if they do not fit: ValueError, nothing changed."""
+    """Load the weights of a file into a model of the same layers; if they do not fit: ValueError, nothing changed.
+
+    Names that a user gave must agree; layers whose names were counted up may have other numbers.
+    """
     if any(value for value in kwargs.values()):
         raise NotImplementedError(f"load_weights: {', '.join(map(repr, kwargs))} is not built.")
     path = checked_path(filepath)
@@ -307,7 +347,7 @@ def load_weights(model: Any, filepath: str | os.PathLike[str], **kwargs: Any) ->
     base = getattr(model, "_base", None)
     if ("base" in tensors) != (base is not None) or (base is not None and base.shape != tensors["base"].shape):
         raise ValueError(f"'{path}' and '{model.name}' do not agree about a base of generated weights.")
-    _fill(model, path, tensors)
+    _fill(model, path, _renamed(model, path, tensors, texts.get("hypernet_model", "{}")))
     if base is not None:
         base[...] = tensors["base"]
         model._core = None  # made anew with this base
