@@ -193,6 +193,40 @@ def test_tuples_and_counts_are_checked():
         _core.Store(count=3, dtype="float32")
 
 
+class Clearing:
+    """A number that empties the list or dict that it stands in while it is read."""
+
+    def __init__(self, container: Any) -> None:
+        self.container = container
+
+    def __index__(self) -> int:
+        self.container.clear()
+        self.filler = [f"filler{i}" for i in range(100)]
+        return 3
+
+
+def test_lists_and_dicts_may_change_while_they_are_read():
+    def list_of(*rest: Any) -> list[Any]:
+        items: list[Any] = []
+        items += [Clearing(items), *rest]
+        return items
+
+    graph = _core.Graph("float32")
+    assert graph.tensor(graph.input("x", list_of(1, 2), "float32"))[0] == (3, 1, 2)
+    attributes: dict[str, Any] = {}
+    attributes["".join(["un", "its"])] = Clearing(attributes)
+    assert graph.tensor(graph.add("dense", "a", attributes, [0]))[0] == (3, 1, 3)
+    attributes["".join(["un", "its"])] = Clearing(attributes)
+    assert _core.describe_op("dense", attributes, [list_of(4)], ["float32"], "float32")[0] == (3, 3)
+    with pytest.raises(ValueError, match="tensor 3"):
+        graph.add("add", "b", {}, list_of(0, 0))
+    with pytest.raises(ValueError, match="begins at 3"):
+        _core.Optimizer("sgd", (0.0,) * 4, 0.0, *[float("inf")] * 3, [(0, list_of()[0], 1, True, True)], "float32")
+    model = dense_graph(3, 2)
+    with pytest.raises(ValueError, match="do not lie"):
+        _core.Network(model, _core.Store(3, "float32"), list_of(*offsets_of(model)[1:]))
+
+
 def test_no_rows():
     assert predict(network(), numbers(0, 3)).shape == (0, 2)
     inputs, params = network().gradients((numbers(0, 3),), (numbers(0, 2),), True, True, False, 0, 0)

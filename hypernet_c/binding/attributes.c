@@ -56,25 +56,30 @@ static int attribute_take(PyObject *key, PyObject *value, hn_attribute *attribut
     return value_number(value, attribute->name, &attribute->number);
 }
 
-int32_t attributes_take(PyObject *dict, hn_attribute attributes[HN_MAX_ATTRIBUTES])
+int32_t attributes_take(PyObject *given, hn_attribute attributes[HN_MAX_ATTRIBUTES], PyObject **kept)
 {
     PyObject *key, *value;
     Py_ssize_t position = 0;
     int32_t count = 0;
-    if (!PyDict_Check(dict)) {
-        PyErr_Format(PyExc_TypeError, "attributes must be a dict, received %s", Py_TYPE(dict)->tp_name);
+    *kept = NULL;
+    if (!PyDict_Check(given)) {
+        PyErr_Format(PyExc_TypeError, "attributes must be a dict, received %s", Py_TYPE(given)->tp_name);
         return -1;
     }
-    while (PyDict_Next(dict, &position, &key, &value)) {
-        if (count == HN_MAX_ATTRIBUTES) {
-            PyErr_Format(PyExc_ValueError, "an op has at most %d attributes, received %zd", HN_MAX_ATTRIBUTES,
-                         PyDict_GET_SIZE(dict));
-            return -1;
-        }
-        if (attribute_take(key, value, &attributes[count++]) < 0)
-            return -1;
-    }
-    return count;
+    PyObject *dict = PyDict_Copy(given);
+    if (!dict)
+        return -1;
+    int failed = PyDict_GET_SIZE(dict) > HN_MAX_ATTRIBUTES;
+    if (failed)
+        PyErr_Format(PyExc_ValueError, "an op has at most %d attributes, received %zd", HN_MAX_ATTRIBUTES,
+                     PyDict_GET_SIZE(dict));
+    while (!failed && PyDict_Next(dict, &position, &key, &value))
+        failed = attribute_take(key, value, &attributes[count++]) < 0;
+    if (failed)
+        Py_DECREF(dict);
+    else
+        *kept = dict;
+    return failed ? -1 : count;
 }
 
 static PyObject *default_object(const hn_attribute *attribute)
@@ -135,16 +140,16 @@ static PyObject *heads(PyObject *module, PyObject *unused)
 static int32_t infos_take(PyObject *shapes, PyObject *dtypes, hn_tensor_info infos[HN_MAX_INPUTS])
 {
     int32_t found = -1;
-    PyObject *shape_list = PySequence_Fast(shapes, "shapes must be a sequence of tuples");
-    PyObject *dtype_list = shape_list ? PySequence_Fast(dtypes, "dtypes must be a sequence of texts") : NULL;
+    PyObject *shape_list = sequence_take(shapes, "shapes must be a sequence of tuples");
+    PyObject *dtype_list = shape_list ? sequence_take(dtypes, "dtypes must be a sequence of texts") : NULL;
     if (dtype_list) {
-        Py_ssize_t count = PySequence_Fast_GET_SIZE(shape_list), i = 0;
-        if (count > HN_MAX_INPUTS || PySequence_Fast_GET_SIZE(dtype_list) != count)
+        Py_ssize_t count = PyTuple_GET_SIZE(shape_list), i = 0;
+        if (count > HN_MAX_INPUTS || PyTuple_GET_SIZE(dtype_list) != count)
             PyErr_Format(PyExc_ValueError, "an op has at most %d inputs, each with a shape and a dtype; received %zd "
-                         "shapes and %zd dtypes", HN_MAX_INPUTS, count, PySequence_Fast_GET_SIZE(dtype_list));
+                         "shapes and %zd dtypes", HN_MAX_INPUTS, count, PyTuple_GET_SIZE(dtype_list));
         else
-            while (i < count && value_shape(PySequence_Fast_GET_ITEM(shape_list, i), "a shape", &infos[i].shape) == 0 &&
-                   value_dtype(PySequence_Fast_GET_ITEM(dtype_list, i), &infos[i].dtype) == 0)
+            while (i < count && value_shape(PyTuple_GET_ITEM(shape_list, i), "a shape", &infos[i].shape) == 0 &&
+                   value_dtype(PyTuple_GET_ITEM(dtype_list, i), &infos[i].dtype) == 0)
                 i++;
         found = PyErr_Occurred() ? -1 : (int32_t)count;
     }
@@ -175,6 +180,7 @@ static PyObject *describe_op(PyObject *module, PyObject *const *args, Py_ssize_t
     hn_op_spec spec;
     hn_error error;
     hn_dtype dtype;
+    PyObject *kept;
     if (arguments_check("describe_op", count, 5) < 0)
         return NULL;
     const char *name = value_text(args[0], "op");
@@ -183,13 +189,16 @@ static PyObject *describe_op(PyObject *module, PyObject *const *args, Py_ssize_t
     const hn_op *op = hn_op_find(name);
     if (!op)
         return PyErr_Format(PyExc_ValueError, "there is no op \"%s\"", name);
-    int32_t given_count = attributes_take(args[1], given);
+    int32_t given_count = attributes_take(args[1], given, &kept);
     int32_t input_count = given_count < 0 ? -1 : infos_take(args[2], args[3], inputs);
-    if (input_count < 0 || value_dtype(args[4], &dtype) < 0)
+    if (input_count < 0 || value_dtype(args[4], &dtype) < 0) {
+        Py_XDECREF(kept);
         return NULL;
+    }
     hn_status status = hn_op_complete(op, given, given_count, complete, &error);
     if (status == HN_OK)
         status = hn_op_describe(op, complete, input_count, inputs, dtype, &spec, &error);
+    Py_DECREF(kept);
     return status == HN_OK ? description_tuple(&spec) : error_object(&error);
 }
 

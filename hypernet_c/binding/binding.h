@@ -68,6 +68,8 @@ int value_number(PyObject *object, const char *what, double *value);
 const char *value_text(PyObject *object, const char *what);
 int value_dtype(PyObject *object, hn_dtype *dtype);
 int value_shape(PyObject *object, const char *what, hn_shape *shape);
+/* The items of a sequence as a new tuple (TypeError: `message`): reading an item may run code that changes a list. */
+PyObject *sequence_take(PyObject *object, const char *message);
 /* A seed is taken modulo 2^64, a call modulo 2^32. */
 int value_seed(PyObject *seed, PyObject *call, uint64_t *seed_value, uint32_t *call_value);
 PyObject *shape_tuple(const hn_shape *shape);
@@ -77,8 +79,9 @@ const hn_kernels *kernels_in_use(hn_dtype dtype);
 
 /* ---- attributes.c ---- */
 
-/* A dict as attributes, which point to the dict's keys. Returns their number, or -1. */
-int32_t attributes_take(PyObject *dict, hn_attribute attributes[HN_MAX_ATTRIBUTES]);
+/* A dict as attributes, which point into `*kept`, a new reference: reading a value may run code that changes the dict.
+   Returns their number, or -1, where `*kept` is NULL. */
+int32_t attributes_take(PyObject *given, hn_attribute attributes[HN_MAX_ATTRIBUTES], PyObject **kept);
 /* (local name, role, shape, fan_in, fan_out), or with the full name and the offset of an entry in its graph. */
 PyObject *entry_spec_tuple(const hn_entry_spec *spec);
 PyObject *entry_tuple(const hn_entry *entry);

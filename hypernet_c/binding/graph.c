@@ -74,14 +74,14 @@ static int tensor_take(PyObject *object, int32_t *tensor)
 
 static int32_t inputs_take(PyObject *sequence, int32_t inputs[HN_MAX_INPUTS])
 {
-    PyObject *list = PySequence_Fast(sequence, "inputs must be a sequence of tensors");
+    PyObject *list = sequence_take(sequence, "inputs must be a sequence of tensors");
     if (!list)
         return -1;
-    Py_ssize_t count = PySequence_Fast_GET_SIZE(list), i = 0;
+    Py_ssize_t count = PyTuple_GET_SIZE(list), i = 0;
     if (count > HN_MAX_INPUTS)
         PyErr_Format(PyExc_ValueError, "an op has at most %d inputs, received %zd", HN_MAX_INPUTS, count);
     else
-        while (i < count && tensor_take(PySequence_Fast_GET_ITEM(list, i), &inputs[i]) == 0)
+        while (i < count && tensor_take(PyTuple_GET_ITEM(list, i), &inputs[i]) == 0)
             i++;
     Py_DECREF(list);
     return PyErr_Occurred() ? -1 : (int32_t)count;
@@ -93,18 +93,22 @@ static PyObject *graph_add(PyObject *object, PyObject *const *args, Py_ssize_t c
     hn_attribute attributes[HN_MAX_ATTRIBUTES];
     int32_t inputs[HN_MAX_INPUTS];
     hn_error error;
+    PyObject *kept;
     if (arguments_check("Graph.add", count, 4) < 0)
         return NULL;
     const char *op = value_text(args[0], "op");
     const char *layer = op ? value_text(args[1], "layer") : NULL;
     if (!layer)
         return NULL;
-    int32_t attribute_count = attributes_take(args[2], attributes);
+    int32_t attribute_count = attributes_take(args[2], attributes, &kept);
     int32_t input_count = attribute_count < 0 ? -1 : inputs_take(args[3], inputs);
-    if (input_count < 0 || change_begin(self) < 0)
+    if (input_count < 0 || change_begin(self) < 0) {
+        Py_XDECREF(kept);
         return NULL;
+    }
     int32_t tensor = hn_graph_add(self->graph, op, layer, attributes, attribute_count, inputs, input_count, &error);
     binding_unlock(&self->mutex);
+    Py_DECREF(kept);
     return tensor < 0 ? error_object(&error) : PyLong_FromLong(tensor);
 }
 

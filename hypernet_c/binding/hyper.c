@@ -66,20 +66,20 @@ static int flags_take(HyperObject *self, PyObject *sequence)
 {
     hn_error error;
     const NetworkObject *target = self->target;
-    PyObject *list = PySequence_Fast(sequence, "generated must be a sequence of flags");
+    PyObject *list = sequence_take(sequence, "generated must be a sequence of flags");
     if (!list)
         return -1;
-    int failed = PySequence_Fast_GET_SIZE(list) != target->entry_count;
+    int failed = PyTuple_GET_SIZE(list) != target->entry_count;
     if (failed)
         PyErr_Format(PyExc_ValueError, "the target has %d weight arrays, received %zd flags", (int)target->entry_count,
-                     PySequence_Fast_GET_SIZE(list));
+                     PyTuple_GET_SIZE(list));
     if (!failed && !(self->generated = hn_memory_allocate((size_t)target->entry_count, 1, &error))) {
         error_raise(&error);
         failed = 1;
     }
     self->gradient_count = (self->generator ? self->generator->parameter_count : 0) + target->parameter_count;
     for (int32_t i = 0; !failed && i < target->entry_count; i++) {
-        int flag = PyObject_IsTrue(PySequence_Fast_GET_ITEM(list, i));
+        int flag = PyObject_IsTrue(PyTuple_GET_ITEM(list, i));
         failed = flag < 0;
         if (flag > 0) {
             self->generated[i] = 1;
@@ -97,19 +97,19 @@ static int penalties_take(HyperObject *self, PyObject *sequence)
     int32_t count = self->target->entry_count;
     if (sequence == Py_None)
         return 0;
-    PyObject *list = PySequence_Fast(sequence, "penalties must be a sequence of pairs");
+    PyObject *list = sequence_take(sequence, "penalties must be a sequence of pairs");
     if (!list)
         return -1;
-    int failed = PySequence_Fast_GET_SIZE(list) != count;
+    int failed = PyTuple_GET_SIZE(list) != count;
     if (failed)
         PyErr_Format(PyExc_ValueError, "the target has %d weight arrays, received %zd penalties", (int)count,
-                     PySequence_Fast_GET_SIZE(list));
+                     PyTuple_GET_SIZE(list));
     if (!failed && !(self->penalties = hn_memory_allocate((size_t)count, 2 * sizeof(double), &error))) {
         error_raise(&error);
         failed = 1;
     }
     for (int32_t i = 0; !failed && i < count; i++) {
-        PyObject *pair = PySequence_Fast_GET_ITEM(list, i);
+        PyObject *pair = PyTuple_GET_ITEM(list, i);
         failed = tuple_check(pair, 2, "numbers of a penalty") < 0 ||
                  value_number(PyTuple_GET_ITEM(pair, 0), "a penalty", &self->penalties[i]) < 0 ||
                  value_number(PyTuple_GET_ITEM(pair, 1), "a penalty", &self->penalties[count + i]) < 0;
@@ -313,6 +313,7 @@ int hyper_call_begin(hyper_call *call, PyObject *self, PyObject *conditions, PyO
     int32_t condition_count = hyper->generator ? hyper->generator->input_count : 0;
     call->item = NULL;
     call->memory = NULL;
+    call->weights = NULL;
     call->held.count = 0;
     memset(&call->run, 0, sizeof call->run);
     if (leads_take(call, mode) < 0)
@@ -363,6 +364,63 @@ int hyper_call_memory(hyper_call *call, hn_mode mode)
     return 0;
 }
 
+int hyper_call_weights(hyper_call *call, PyObject *given)
+{
+    const HyperObject *hyper = call->hyper;
+    if (given == Py_None)
+        return 0;
+    PyArrayObject *array = array_use_vector(&call->held, given, hyper->target->dtype, hyper->gradient_count, 0,
+                                            (role){"weights", 0});
+    if (!array)
+        return -1;
+    call->weights = PyArray_DATA(array);
+    return 0;
+}
+
+/* One network's sources: where the weights are (at `weights`, else in its store) and where their gradients go. Entries
+   that are generated have neither. */
+static int64_t sources_fill(const NetworkObject *network, const unsigned char *generated, const char *weights,
+                            char *gradient, int64_t offset, hn_source *sources)
+{
+    int64_t element = (int64_t)hn_dtype_size(network->dtype);
+    for (int32_t i = 0; i < network->entry_count; i++) {
+        sources[i] = network->sources[i];
+        if (generated && generated[i])
+            continue;
+        if (weights)
+            sources[i].data = weights + offset * element;
+        if (gradient)
+            sources[i].gradient = gradient + offset * element;
+        offset += hn_graph_entry(network->graph->graph, i)->size;
+    }
+    return offset;
+}
+
+int hyper_call_sources(hyper_call *call, char *gradient)
+{
+    hn_error error;
+    const HyperObject *hyper = call->hyper;
+    const NetworkObject *target = hyper->target;
+    int32_t first = hyper->generator ? hyper->generator->entry_count : 0;
+    hn_source **sources = &call->memory->sources;
+    int64_t offset = 0;
+    if (!gradient && !call->weights)
+        return 0;
+    if (!*sources)
+        *sources = hn_memory_allocate((size_t)first + (size_t)target->entry_count, sizeof **sources, &error);
+    if (!*sources) {
+        error_raise(&error);
+        return -1;
+    }
+    if (hyper->generator) {
+        offset = sources_fill(hyper->generator, NULL, call->weights, gradient, 0, *sources);
+        call->run.generator_sources = *sources;
+    }
+    sources_fill(target, hyper->generated, call->weights, gradient, offset, *sources + first);
+    call->run.target_sources = *sources + first;
+    return 0;
+}
+
 int hyper_check_outside(const HyperObject *hyper, PyArrayObject *written, role role)
 {
     for (int32_t i = 0; i < hyper->store_count; i++)
@@ -395,13 +453,14 @@ int hyper_call_run(hyper_call *call, int gradients, int claimed)
 {
     const HyperObject *hyper = call->hyper;
     hn_error error;
-    for (int32_t i = 0; !claimed && i < hyper->store_count; i++)
+    int reads = !claimed && !call->weights;
+    for (int32_t i = 0; reads && i < hyper->store_count; i++)
         hn_lock_read_begin(hyper->stores[i]->lock);
     gil_release(&call->gil, gradients ? 3.0 * call->work : call->work);
     hn_status status = gradients ? hn_hyper_gradients(call->item->plan, &call->run, &error)
                                  : hn_hyper_predict(call->item->plan, &call->run, &error);
     gil_acquire(&call->gil);
-    for (int32_t i = 0; !claimed && i < hyper->store_count; i++)
+    for (int32_t i = 0; reads && i < hyper->store_count; i++)
         hn_lock_read_end(hyper->stores[i]->lock);
     if (status == HN_OK)
         return 0;
@@ -415,18 +474,22 @@ static PyObject *hyper_predict(PyObject *self, PyObject *const *args, Py_ssize_t
     PyObject *result = NULL;
     uint64_t seed;
     uint32_t number;
-    if (arguments_check("Hyper.predict", count, 7) < 0 || value_seed(args[5], args[6], &seed, &number) < 0)
+    PyObject *weights = count == 8 ? args[7] : Py_None;
+    if ((count != 8 && arguments_check("Hyper.predict", count, 7) < 0) ||
+        value_seed(args[5], args[6], &seed, &number) < 0)
         return NULL;
     int training = PyObject_IsTrue(args[4]);
     if (training < 0)
         return NULL;
     if (hyper_call_begin(&call, self, args[0], args[1], args[2]) == 0 &&
+        hyper_call_weights(&call, weights) == 0 &&
         hyper_call_outputs(&call, args[3], args[0], args[1]) == 0) {
         call.run.training = training;
         call.run.seed = seed;
         call.run.call = number;
         int empty = call.run.groups == 0 || call.run.rows == 0;
-        if (empty || (hyper_call_memory(&call, HN_MODE_INFERENCE) == 0 && hyper_call_run(&call, 0, 0) == 0))
+        if (empty || (hyper_call_memory(&call, HN_MODE_INFERENCE) == 0 && hyper_call_sources(&call, NULL) == 0 &&
+                      hyper_call_run(&call, 0, 0) == 0))
             result = arrays_tuple(call.results, call.hyper->target->output_count);
     }
     hyper_call_end(&call);
@@ -435,10 +498,10 @@ static PyObject *hyper_predict(PyObject *self, PyObject *const *args, Py_ssize_t
 
 static PyMethodDef methods[] = {
     {"predict", FASTCALL(hyper_predict), METH_FASTCALL,
-     "predict(conditions, inputs, mode, out, training, seed, call): outputs."},
+     "predict(conditions, inputs, mode, out, training, seed, call, weights=None): outputs."},
     {"gradients", FASTCALL(hyper_gradients), METH_FASTCALL,
      "gradients(conditions, inputs, output_gradients, mode, want_conditions, want_inputs, want_params, training, seed, "
-     "call)"},
+     "call, weights=None)"},
     {"step", FASTCALL(hyper_step), METH_FASTCALL,
      "step(conditions, inputs, targets, weights, losses, mode, kind, training, seed, call, normalizer, gradient)"},
     {"train_step", FASTCALL(hyper_train_step), METH_FASTCALL,

@@ -47,13 +47,13 @@ static const cache_methods plan_methods = {plan_compile, plan_discard, workspace
 static int sources_take(NetworkObject *self, PyObject *offsets)
 {
     hn_error error;
-    PyObject *list = PySequence_Fast(offsets, "offsets must be a sequence of integers");
+    PyObject *list = sequence_take(offsets, "offsets must be a sequence of integers");
     if (!list)
         return -1;
-    int failed = PySequence_Fast_GET_SIZE(list) != self->entry_count;
+    int failed = PyTuple_GET_SIZE(list) != self->entry_count;
     if (failed)
         PyErr_Format(PyExc_ValueError, "the graph has %d weight arrays, received %zd offsets", (int)self->entry_count,
-                     PySequence_Fast_GET_SIZE(list));
+                     PyTuple_GET_SIZE(list));
     self->sources = failed ? NULL : hn_memory_allocate((size_t)self->entry_count, sizeof *self->sources, &error);
     if (!failed && !self->sources) {
         error_raise(&error);
@@ -62,7 +62,7 @@ static int sources_take(NetworkObject *self, PyObject *offsets)
     for (int32_t i = 0; !failed && i < self->entry_count; i++) {
         const hn_entry *entry = hn_graph_entry(self->graph->graph, i);
         int64_t offset;
-        failed = value_integer(PySequence_Fast_GET_ITEM(list, i), "an offset", &offset) < 0;
+        failed = value_integer(PyTuple_GET_ITEM(list, i), "an offset", &offset) < 0;
         if (failed || !self->store)
             continue;
         if (offset < 0 || offset > self->store->count || entry->size > self->store->count - offset) {

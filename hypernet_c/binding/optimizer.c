@@ -119,10 +119,10 @@ static int places_check(const hn_span *spans, int64_t count, hn_span *sorted)
 static hn_span *spans_take(PyObject *sequence, int64_t *count, int64_t *size, int64_t *reach)
 {
     hn_error error;
-    PyObject *list = PySequence_Fast(sequence, "spans must be a sequence of tuples");
+    PyObject *list = sequence_take(sequence, "spans must be a sequence of tuples");
     if (!list)
         return NULL;
-    *count = PySequence_Fast_GET_SIZE(list);
+    *count = PyTuple_GET_SIZE(list);
     *size = *reach = 0;
     hn_span *spans = hn_memory_allocate((size_t)*count, 2 * sizeof *spans, &error);
     int failed = !spans;
@@ -131,7 +131,7 @@ static hn_span *spans_take(PyObject *sequence, int64_t *count, int64_t *size, in
     for (int64_t i = 0; !failed && i < *count; i++) {
         hn_span *span = &spans[i];
         int64_t end;
-        failed = span_take(PySequence_Fast_GET_ITEM(list, i), span) < 0;
+        failed = span_take(PyTuple_GET_ITEM(list, i), span) < 0;
         if (!failed && (span->offset != *size || __builtin_add_overflow(span->weight_offset, span->count, &end) ||
                         __builtin_add_overflow(*size, span->count, size))) {
             PyErr_Format(PyExc_ValueError, "span %lld begins at %lld of the gradient, the one before it ends at %lld",

@@ -74,12 +74,20 @@ int value_dtype(PyObject *object, hn_dtype *dtype)
     return -1;
 }
 
+PyObject *sequence_take(PyObject *object, const char *message)
+{
+    PyObject *items = PySequence_Fast(object, message);
+    PyObject *tuple = items ? PySequence_Tuple(items) : NULL;
+    Py_XDECREF(items);
+    return tuple;
+}
+
 int value_shape(PyObject *object, const char *what, hn_shape *shape)
 {
-    PyObject *dims = PySequence_Fast(object, "a shape must be a tuple of integers");
+    PyObject *dims = sequence_take(object, "a shape must be a tuple of integers");
     if (!dims)
         return -1;
-    Py_ssize_t rank = PySequence_Fast_GET_SIZE(dims);
+    Py_ssize_t rank = PyTuple_GET_SIZE(dims);
     if (rank > HN_MAX_RANK) {
         PyErr_Format(PyExc_ValueError, "%s has %zd axes, at most %d are possible", what, rank, HN_MAX_RANK);
         Py_DECREF(dims);
@@ -89,7 +97,7 @@ int value_shape(PyObject *object, const char *what, hn_shape *shape)
     shape->rank = (int32_t)rank;
     int failed = 0;
     for (Py_ssize_t i = 0; i < rank && !failed; i++)
-        failed = value_integer(PySequence_Fast_GET_ITEM(dims, i), what, &shape->dims[i]) < 0;
+        failed = value_integer(PyTuple_GET_ITEM(dims, i), what, &shape->dims[i]) < 0;
     Py_DECREF(dims);
     return failed ? -1 : 0;
 }
