@@ -171,6 +171,39 @@ def test_ids():
         assert (out == 7).all()
 
 
+def test_ids_that_another_thread_changes_stay_inside_the_table():
+    run_python(
+        """
+        import threading
+        import numpy as np
+        from hypernet import _core
+        graph = _core.Graph("float32")
+        rows = graph.add("embedding", "e", {"input_dim": 4, "output_dim": 3}, [graph.input("x", (2,), "int64")])
+        graph.output(graph.add("reshape", "flat", {"target": (6,)}, [rows]))
+        model = _core.Network(graph, _core.Store(12, "float32"), [0])
+        ids, given = np.zeros((1_000_000, 2), np.int64), np.ones((1_000_000, 6), np.float32)
+        done = threading.Event()
+        def change():
+            while not done.wait(0.001):
+                ids[-10:] = 2**40
+                done.wait(0.001)
+                ids[-10:] = 0
+        thread = threading.Thread(target=change)
+        thread.start()
+        for call in 30 * [
+            lambda: model.predict((ids,), None, False, 0, 0),
+            lambda: model.gradients((ids,), (given,), False, True, False, 0, 0),
+        ]:
+            try:
+                call()
+            except ValueError:
+                pass
+        done.set()
+        thread.join()
+        """
+    )
+
+
 def test_bad_id_far_down_changes_nothing():
     model = ids_network()
     ids = np.zeros((300_000, 2), np.int64)

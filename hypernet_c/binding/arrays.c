@@ -91,9 +91,12 @@ static int has_samples(PyArrayObject *array, int axes)
     return 1;
 }
 
+/* Integers are indices, checked once and used without the GIL: in memory of our own nobody changes them in between. */
 static PyArrayObject *convert(PyArrayObject *array, hn_dtype dtype)
 {
     int flags = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_NOTSWAPPED | NPY_ARRAY_FORCECAST;
+    if (dtype == HN_INT64)
+        flags |= NPY_ARRAY_ENSURECOPY;
     return (PyArrayObject *)PyArray_FromArray(array, PyArray_DescrFromType(array_type_number(dtype)), flags);
 }
 
@@ -101,8 +104,8 @@ PyArrayObject *array_use(held *held, PyObject *given, hn_dtype dtype, int axes, 
 {
     PyArrayObject *array = (PyArrayObject *)given;
     if (PyArray_Check(given)) {
-        if (array_dtype(array) == (int)dtype && PyArray_ISALIGNED(array) && PyArray_NDIM(array) >= axes &&
-            has_samples(array, axes)) {
+        if (dtype != HN_INT64 && array_dtype(array) == (int)dtype && PyArray_ISALIGNED(array) &&
+            PyArray_NDIM(array) >= axes && has_samples(array, axes)) {
             Py_INCREF(given);
             return held_add(held, array);
         }

@@ -30,8 +30,8 @@ typedef struct role {
 } role;
 
 /* An array of `dtype`, aligned and native, whose samples (all axes but the first `axes`) are contiguous and whose outer
-   strides are those of rows that do not overlap: the given one, or else a copy. NULL: TypeError (strings, objects,
-   complex numbers, real numbers where ids are wanted) or what NumPy raised. */
+   strides are those of rows that do not overlap: the given one, or else a copy (of integers always). NULL: TypeError
+   (strings, objects, complex numbers, real numbers where ids are wanted) or what NumPy raised. */
 PyArrayObject *array_use(held *held, PyObject *given, hn_dtype dtype, int axes, role role);
 
 /* The same with the shape (lead, *sample) checked; an axis of `sample` that is -1 takes any size, and unknown sizes of
