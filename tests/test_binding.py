@@ -1005,6 +1005,33 @@ def test_what_a_file_cannot_hold(tensors, texts, kind, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_files_are_whole_though_a_thread_trains(tmp_path):
+    """Weights and the optimizer's state are those between two steps, and the checksum is that of what is written."""
+    model, stop = network(3, 100_000), threading.Event()
+    store, y = model.store, np.zeros((2, 100_000), np.float32)
+    optimizer = _core.Optimizer(
+        "sgd", (1.0, 0.0, 0.0, 0.0), 0.0, *[float("inf")] * 3, [(0, 0, store.count, True, True)], "float32"
+    )
+    x = numbers(2, 3)
+
+    def work() -> None:
+        while not stop.is_set():
+            model.train_step((x,), (y,), (None,), (MSE,), 0, 0, 1.0, optimizer, 1e-3)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for _ in range(15):
+            arrays = {"weights": store.view(0, (store.count,)), "again": store.view(0, (store.count,))}
+            arrays["velocity"] = optimizer.slots[0]
+            _core.write_file(str(tmp_path / "a.safetensors"), arrays, {})
+            found, _ = _core.read_file(str(tmp_path / "a.safetensors"))
+            np.testing.assert_array_equal(found["weights"], found["again"])
+    finally:
+        stop.set()
+        thread.join()
+
+
 # ---- signals ----
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
 @pytest.mark.parametrize("which", ["predict", "train_step", "hyper"])

@@ -1,5 +1,5 @@
 /* The native file, read into arrays and written from them. */
-#include "arrays.h"
+#include "store.h"
 #include "../base/memory.h"
 
 /* A path (str, bytes or os.PathLike) as the system wants it; a new bytes object. */
@@ -68,7 +68,7 @@ static PyObject *read_file(PyObject *module, PyObject *argument)
 
 /* ---- writing ---- */
 
-/* What a file shall hold: the C tables, and the objects that they point into. */
+/* What a file shall hold: the C tables, and the objects (copies of arrays) that they point into. */
 typedef struct contents {
     hn_file_tensor *tensors;
     hn_file_text *texts;
@@ -83,13 +83,15 @@ static void contents_drop(contents *contents)
     Py_XDECREF(contents->held);
 }
 
-/* A contiguous, native, aligned array of the same dtype; a new reference. */
+/* A contiguous, native, aligned copy of the same dtype; a new reference. A copy, because the file holds a checksum, and
+   a training thread may change weights while they are written. */
 static PyArrayObject *array_pack(PyObject *given, const char *name)
 {
     if (!PyArray_Check(given))
         return (PyArrayObject *)PyErr_Format(PyExc_TypeError, "tensor \"%s\" must be an array, received %s", name,
                                              Py_TYPE(given)->tp_name);
-    PyArrayObject *packed = (PyArrayObject *)PyArray_FROM_OF(given, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_NOTSWAPPED);
+    PyArrayObject *packed = (PyArrayObject *)PyArray_FROM_OF(given, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_NOTSWAPPED |
+                                                                     NPY_ARRAY_ENSURECOPY | NPY_ARRAY_ENSUREARRAY);
     if (!packed || (array_dtype(packed) >= 0 && PyArray_NDIM(packed) <= HN_MAX_RANK))
         return packed;
     PyErr_Format(array_dtype(packed) < 0 ? PyExc_TypeError : PyExc_ValueError,
@@ -130,8 +132,46 @@ static int text_take(contents *contents, PyObject *key, PyObject *value)
     return 0;
 }
 
+/* The stores that arrays are views of, each once: the keys of a new dict. NULL on error. */
+static PyObject *stores_of(const binding_state *state, PyObject *arrays)
+{
+    PyObject *stores = PyDict_New(), *key, *value;
+    Py_ssize_t position = 0;
+    while (stores && PyDict_Next(arrays, &position, &key, &value)) {
+        PyObject *store = (PyObject *)store_behind(state, value);
+        if (store && PyDict_SetItem(stores, store, Py_None) < 0)
+            Py_CLEAR(stores);
+    }
+    return stores;
+}
+
+/* Begins or ends reading of all of them. */
+static void stores_read(PyObject *stores, void (*change)(hn_lock *))
+{
+    PyObject *store, *value;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(stores, &position, &store, &value))
+        change(((StoreObject *)store)->lock);
+}
+
+/* Copies all arrays between two updates of their stores. */
+static int tensors_take(contents *contents, const binding_state *state, PyObject *arrays)
+{
+    PyObject *stores = stores_of(state, arrays), *key, *value;
+    Py_ssize_t position = 0;
+    int failed = 0;
+    if (!stores)
+        return -1;
+    stores_read(stores, hn_lock_read_begin);
+    while (!failed && PyDict_Next(arrays, &position, &key, &value))
+        failed = tensor_take(contents, key, value) < 0;
+    stores_read(stores, hn_lock_read_end);
+    Py_DECREF(stores);
+    return failed ? -1 : 0;
+}
+
 /* Everything is held in a list, because other threads may change the dicts while the file is written. */
-static int contents_take(contents *contents, PyObject *tensors, PyObject *texts)
+static int contents_take(contents *contents, const binding_state *state, PyObject *tensors, PyObject *texts)
 {
     hn_error error;
     PyObject *key, *value;
@@ -149,9 +189,7 @@ static int contents_take(contents *contents, PyObject *tensors, PyObject *texts)
         error_raise(&error);
         failed = 1;
     }
-    while (!failed && PyDict_Next(arrays, &position, &key, &value))
-        failed = tensor_take(contents, key, value) < 0;
-    position = 0;
+    failed = failed || tensors_take(contents, state, arrays) < 0;
     while (!failed && PyDict_Next(metadata, &position, &key, &value))
         failed = text_take(contents, key, value) < 0;
     Py_XDECREF(arrays);
@@ -161,14 +199,13 @@ static int contents_take(contents *contents, PyObject *tensors, PyObject *texts)
 
 static PyObject *write_file(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
-    (void)module;
     hn_error error;
     hn_status status;
     contents contents = {.held = NULL};
     if (arguments_check("write_file", count, 3) < 0)
         return NULL;
     PyObject *path = path_take(args[0]);
-    if (!path || contents_take(&contents, args[1], args[2]) < 0) {
+    if (!path || contents_take(&contents, PyModule_GetState(module), args[1], args[2]) < 0) {
         Py_XDECREF(path);
         contents_drop(&contents);
         return NULL;
