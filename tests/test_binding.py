@@ -596,6 +596,36 @@ def test_a_second_writer_is_refused():
     train(model, optimizer)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_the_child_of_a_fork_may_write_whatever_the_parents_threads_did():
+    model, x, stop = network(3, 500), numbers(5000, 3), threading.Event()
+    writer = network()
+
+    def read() -> None:
+        while not stop.is_set():
+            predict(model, x)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    writer.store.claim()
+    try:
+        for _ in range(5):
+            time.sleep(0.02)
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)  # instead of hanging
+                y = np.zeros((4, 500), np.float32)
+                model.train_step((x[:4],), (y,), (None,), (MSE,), 0, 0, 1.0, adam(model.store.count), 0.1)
+                train(writer, adam(writer.store.count))
+                predict(model, x)
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        stop.set()
+        thread.join()
+        writer.store.release()
+
+
 def test_readers_and_a_writer_in_threads():
     model = network(activation="softmax")
     optimizer = adam(model.store.count)
@@ -1033,6 +1063,38 @@ def test_files_are_whole_though_a_thread_trains(tmp_path):
 
 
 # ---- signals ----
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
+def test_a_handler_inside_a_reading_call_may_not_write():
+    """It would wait for the call that it interrupts. Reading, and writing other parameters, it may."""
+    model, other, x, outcomes = network(3, 500), network(), numbers(20_000, 3), []
+    optimizer = adam(model.store.count)
+    y = np.zeros((4, 500), np.float32)
+
+    def handler(number: int, frame: Any) -> None:
+        predict(model, x[:4])
+        train(other, adam(other.store.count))
+        try:
+            model.train_step((x[:4],), (y,), (None,), (MSE,), 0, 0, 1.0, optimizer, 0.1)
+        except RuntimeError as error:
+            outcomes.append(str(error))
+        else:
+            outcomes.append("trained")
+
+    old = signal.signal(signal.SIGALRM, handler)
+    try:
+        for _ in range(200):
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            predict(model, x)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            if any("interrupted" in outcome for outcome in outcomes):
+                break
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert "interrupted" in outcomes[-1]
+    model.train_step((x[:4],), (y,), (None,), (MSE,), 0, 0, 1.0, optimizer, 0.1)
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
 @pytest.mark.parametrize("which", ["predict", "train_step", "hyper"])
 def test_an_interrupt_ends_a_long_call(which):

@@ -2,6 +2,7 @@
 #include "memory.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <time.h>
 
 /* How long a new reader lets a waiting writer go first. Not longer, because a reader that the writer waits for may wait
@@ -13,15 +14,88 @@ struct hn_lock {
     pthread_cond_t changed;
     int64_t readers;
     int claimed, waiting, writing;
+    _Atomic uint64_t forks; /* for which the above holds */
 };
+
+/* ---- forks ---- */
+
+/* In the child of a fork the threads that held locks are gone. Their locks begin anew when they are next used. */
+static _Atomic uint64_t forks;
+static pthread_mutex_t renewal = PTHREAD_MUTEX_INITIALIZER;
+
+static void count_fork(void)
+{
+    pthread_mutex_init(&renewal, NULL);
+    atomic_fetch_add(&forks, 1);
+}
+
+static void register_fork_handler(void)
+{
+    pthread_atfork(NULL, NULL, count_fork);
+}
+
+static void enter(hn_lock *lock)
+{
+    uint64_t now = atomic_load(&forks);
+    if (atomic_load_explicit(&lock->forks, memory_order_acquire) != now) {
+        pthread_mutex_lock(&renewal);
+        if (atomic_load_explicit(&lock->forks, memory_order_relaxed) != now) {
+            pthread_mutex_init(&lock->mutex, NULL);
+            pthread_cond_init(&lock->changed, NULL);
+            lock->readers = 0;
+            lock->claimed = lock->waiting = lock->writing = 0;
+            atomic_store_explicit(&lock->forks, now, memory_order_release);
+        }
+        pthread_mutex_unlock(&renewal);
+    }
+    pthread_mutex_lock(&lock->mutex);
+}
+
+/* ---- what this thread reads ---- */
+
+/* So that a writer does not wait for itself: code that runs inside a reading call (a signal handler) may want to write.
+   Calls nested deeper than this are not known. */
+enum { READS_KNOWN = 16 };
+static _Thread_local struct {
+    const hn_lock *locks[READS_KNOWN];
+    int count;
+} reads;
+
+static void reads_add(const hn_lock *lock)
+{
+    if (reads.count < READS_KNOWN)
+        reads.locks[reads.count++] = lock;
+}
+
+static void reads_remove(const hn_lock *lock)
+{
+    for (int i = reads.count - 1; i >= 0; i--)
+        if (reads.locks[i] == lock) {
+            reads.locks[i] = reads.locks[--reads.count];
+            return;
+        }
+}
+
+static int reads_have(const hn_lock *lock)
+{
+    for (int i = 0; i < reads.count; i++)
+        if (reads.locks[i] == lock)
+            return 1;
+    return 0;
+}
+
+/* ---- locks ---- */
 
 hn_lock *hn_lock_create(hn_error *error)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_fork_handler);
     hn_lock *lock = hn_memory_allocate(1, sizeof *lock, error);
     if (!lock)
         return NULL;
     pthread_mutex_init(&lock->mutex, NULL);
     pthread_cond_init(&lock->changed, NULL);
+    atomic_store(&lock->forks, atomic_load(&forks));
     return lock;
 }
 
@@ -29,8 +103,10 @@ void hn_lock_free(hn_lock *lock)
 {
     if (!lock)
         return;
-    pthread_cond_destroy(&lock->changed);
-    pthread_mutex_destroy(&lock->mutex);
+    if (atomic_load(&lock->forks) == atomic_load(&forks)) { /* else a thread that is gone may have waited */
+        pthread_cond_destroy(&lock->changed);
+        pthread_mutex_destroy(&lock->mutex);
+    }
     hn_memory_free(lock);
 }
 
@@ -50,26 +126,31 @@ static void let_writer_go_first(hn_lock *lock)
 
 void hn_lock_read_begin(hn_lock *lock)
 {
-    pthread_mutex_lock(&lock->mutex);
+    enter(lock);
     if (lock->waiting)
         let_writer_go_first(lock);
     while (lock->writing)
         pthread_cond_wait(&lock->changed, &lock->mutex);
     lock->readers++;
     pthread_mutex_unlock(&lock->mutex);
+    reads_add(lock);
 }
 
 void hn_lock_read_end(hn_lock *lock)
 {
-    pthread_mutex_lock(&lock->mutex);
-    if (--lock->readers == 0)
+    reads_remove(lock);
+    enter(lock);
+    if (lock->readers > 0 && --lock->readers == 0) /* there are none in the child of a fork inside a reading call */
         pthread_cond_broadcast(&lock->changed);
     pthread_mutex_unlock(&lock->mutex);
 }
 
 hn_status hn_lock_claim(hn_lock *lock, hn_error *error)
 {
-    pthread_mutex_lock(&lock->mutex);
+    if (reads_have(lock))
+        return hn_error_set(error, HN_ERROR_RUNTIME, "a call that reads these parameters is interrupted by this one "
+                            "(from a signal handler, say); write when it has ended");
+    enter(lock);
     int taken = lock->claimed;
     lock->claimed = 1;
     pthread_mutex_unlock(&lock->mutex);
@@ -81,14 +162,14 @@ hn_status hn_lock_claim(hn_lock *lock, hn_error *error)
 
 void hn_lock_release(hn_lock *lock)
 {
-    pthread_mutex_lock(&lock->mutex);
+    enter(lock);
     lock->claimed = 0;
     pthread_mutex_unlock(&lock->mutex);
 }
 
 void hn_lock_write_begin(hn_lock *lock)
 {
-    pthread_mutex_lock(&lock->mutex);
+    enter(lock);
     lock->waiting = 1;
     while (lock->readers > 0)
         pthread_cond_wait(&lock->changed, &lock->mutex);
@@ -99,7 +180,7 @@ void hn_lock_write_begin(hn_lock *lock)
 
 void hn_lock_write_end(hn_lock *lock)
 {
-    pthread_mutex_lock(&lock->mutex);
+    enter(lock);
     lock->writing = 0;
     pthread_cond_broadcast(&lock->changed);
     pthread_mutex_unlock(&lock->mutex);

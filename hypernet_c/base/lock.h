@@ -1,4 +1,5 @@
-/* Many readers or one writer, and at most one writer at a time. */
+/* Many readers or one writer, and at most one writer at a time. In the child of a fork, what threads of the parent held
+   is free. */
 #ifndef HN_BASE_LOCK_H
 #define HN_BASE_LOCK_H
 
@@ -13,7 +14,8 @@ void hn_lock_free(hn_lock *lock);
 void hn_lock_read_begin(hn_lock *lock);
 void hn_lock_read_end(hn_lock *lock);
 
-/* Claims the right to write, for a whole step; HN_ERROR_RUNTIME at once if another thread holds it. Readers go on. */
+/* Claims the right to write, for a whole step; HN_ERROR_RUNTIME at once if somebody holds it, or if this thread is
+   reading. Other readers go on. */
 hn_status hn_lock_claim(hn_lock *lock, hn_error *error);
 void hn_lock_release(hn_lock *lock);
 
