@@ -200,6 +200,37 @@ def test_set_weights_checks_before_it_writes():
     assert layer.kernel.tolist() == [[0.0, 1.0], [2.0, 3.0]]
 
 
+def test_weights_that_are_assigned_are_copied_into_their_place():
+    model = hn.Sequential([layers.Input((2,)), layers.Dense(2, name="a"), layers.Dense(1, use_bias=False, name="b")])
+    layer, view = model.layers[0], model.params
+    layer.kernel = [[1, 2], [3, 4]]
+    layer.kernel *= 2  # changes the view, then assigns it
+    layer.bias += 0.5
+    assert view[:6].tolist() == [2.0, 4.0, 6.0, 8.0, 0.5, 0.5]
+    with pytest.raises(ValueError, match=r"variable\.shape=\(2, 2\), Received: value\.shape=\(2,\)"):
+        layer.kernel = np.zeros(2)
+    with pytest.raises(AttributeError, match="no attribute 'bias'"):
+        model.layers[1].bias = np.zeros(1)
+    model.params = np.arange(8)
+    model.params -= 1
+    assert view.tolist() == [-1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    with pytest.raises(ValueError, match="8 are needed"):
+        model.params = np.zeros(3)
+    table, scale, slope = layers.Embedding(3, 1), layers.LayerNormalization(), layers.PReLU()
+    table(np.array([0])), scale(np.zeros((1, 2), "float32")), slope(np.zeros((1, 2), "float32"))
+    table.embeddings, scale.gamma, scale.beta, slope.alpha = np.full((3, 1), 5), [6, 6], [7, 7], [8, 8]
+    assert [layer.get_weights()[0].max() for layer in (table, scale, slope)] == [5.0, 6.0, 8.0]
+    assert scale.get_weights()[1].tolist() == [7.0, 7.0]
+
+
+def test_a_pullback_is_stale_after_an_assignment():
+    model = hn.target_network(3, 2)
+    y, pullback = model.vjp(np.ones((4, 3), np.float32))
+    model.params -= 0.1
+    with pytest.raises(RuntimeError, match="stale"):
+        pullback(y)
+
+
 def test_trainable():
     layer = layers.Dense(2)
     layer(X)

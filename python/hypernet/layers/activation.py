@@ -209,6 +209,10 @@ class PReLU(Layer):
         """Live view of the slopes."""
         return self._attribute_weight("alpha")
 
+    @alpha.setter
+    def alpha(self, value: Any) -> None:
+        self._assign_weight("alpha", value)
+
     def _config(self) -> dict[str, Any]:
         return {
             "alpha_initializer": initializers.serialize(self.alpha_initializer),

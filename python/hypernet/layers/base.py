@@ -408,6 +408,11 @@ class Layer:
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
         raise AttributeError(f"You must build the layer before accessing `{name}`.")
 
+    def _assign_weight(self, name: str, value: Any) -> None:
+        """What `layer.kernel = value` and `layer.kernel *= value` do: the numbers are copied, the view stays."""
+        self._attribute_weight(name)  # AttributeError if there is none
+        next(weight for weight in self._weights if weight.name == name).assign(value)
+
     # ---- configuration ----
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs to make the same layer (without its weights)."""

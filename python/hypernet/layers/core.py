@@ -139,10 +139,18 @@ class Dense(Layer):
         """Live view of the kernel, (inputs, units)."""
         return self._attribute_weight("kernel")
 
+    @kernel.setter
+    def kernel(self, value: Any) -> None:
+        self._assign_weight("kernel", value)
+
     @property
     def bias(self) -> Array | None:
         """Live view of the bias, (units,); None if there is none."""
         return self._attribute_weight("bias") if self.use_bias else None
+
+    @bias.setter
+    def bias(self, value: Any) -> None:
+        self._assign_weight("bias", value)
 
     def _config(self) -> dict[str, Any]:
         return {
@@ -234,6 +242,10 @@ class Embedding(Layer):
     def embeddings(self) -> Array:
         """Live view of the table, (input_dim, output_dim)."""
         return self._attribute_weight("embeddings")
+
+    @embeddings.setter
+    def embeddings(self, value: Any) -> None:
+        self._assign_weight("embeddings", value)
 
     def _config(self) -> dict[str, Any]:
         return {

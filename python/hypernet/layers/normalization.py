@@ -85,10 +85,18 @@ class LayerNormalization(Layer):
         """Live view of the scale; None if there is none."""
         return self._attribute_weight("gamma") if self.scale else None
 
+    @gamma.setter
+    def gamma(self, value: Any) -> None:
+        self._assign_weight("gamma", value)
+
     @property
     def beta(self) -> Array | None:
         """Live view of the shift; None if there is none."""
         return self._attribute_weight("beta") if self.center else None
+
+    @beta.setter
+    def beta(self, value: Any) -> None:
+        self._assign_weight("beta", value)
 
     def _config(self) -> dict[str, Any]:
         return {

@@ -49,6 +49,8 @@ class ParameterVector:
     def params(self) -> Array:
         """All weights as one live, writable vector (P,), layer by layer, kernel (in, out) row-major, then bias.
 
+        What is assigned is copied into it, so that `model.params -= 0.1 * gradient` is a step of descent.
+
         Raises
         ------
         ValueError
@@ -68,6 +70,10 @@ class ParameterVector:
                 "`set_weights(...)`, which copy."
             )
         return weights[0].store.view(weights[0].offset, (self._gradient_size,))
+
+    @params.setter
+    def params(self, value: Any) -> None:
+        self.set_weights(value)
 
     def unflatten(self, vector: Any) -> dict[str, Array]:
         """Named views of a flat vector of weights or gradients.
