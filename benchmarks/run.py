@@ -7,12 +7,13 @@ a machine that drifts drifts for both; medians and the median of the ratios of n
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 # Settings that slow OpenBLAS down, where the environment has them: a comparison must not profit from them.
@@ -68,6 +69,20 @@ def check_agreement(name: str, results: dict[str, tuple], tolerance: float) -> N
                 raise SystemExit(f"{name}: hypernet and {peer} disagree: {difference / size:.2e} > {tolerance:.0e}")
 
 
+@contextlib.contextmanager
+def one_processor(pin: bool) -> Iterator[None]:
+    """Stay on one processor: a single thread that wanders pays for it in cold caches."""
+    if not pin or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
 def run(names: Iterable[str], threads: int, rounds: int, seconds: float) -> list[dict]:
     import hypernet as hn
     from threadpoolctl import threadpool_limits
@@ -76,7 +91,7 @@ def run(names: Iterable[str], threads: int, rounds: int, seconds: float) -> list
 
     hn.set_num_threads(threads)
     rows = []
-    with threadpool_limits(threads):
+    with threadpool_limits(threads), one_processor(threads == 1):
         for name in names:
             workload = WORKLOADS[name]()
             check_agreement(name, {who: f() for who, f in workload.contestants.items()}, workload.tolerance)
