@@ -34,7 +34,7 @@ static double reference_map_more(hn_map map, const double *params, double x)
     switch (map) {
     case HN_MAP_SQUAREPLUS: {
         double root = hypot(x, sqrt(params[0]));
-        return x > 0 || root == 0 ? (x + root) / 2 : params[0] / 2 / (root - x);
+        return x > 0 || root == 0 ? x / 2 + root / 2 : params[0] / 4 / (root / 2 - x / 2);
     }
     case HN_MAP_SOFT_SHRINK:
         return x > params[0] ? x - params[0] : x < -params[0] ? x + params[0] : x * 0;
@@ -121,7 +121,7 @@ static double reference_map_slope_more(hn_map map, const double *params, double 
         double e = exp(-fabs(v));
         double over = v > 0 ? 1 + 2 * e + 2 * e * e : e * (e + 2) + 2;
         double tanh_part = (v > 0 ? 1 + 2 * e : e * (e + 2)) / over;
-        return tanh_part + 4 * v * ((v > 0 ? (1 + e) * e * e : (1 + e) * e) / over / over);
+        return tanh_part + v * (4 * (v > 0 ? (1 + e) * e * e : (1 + e) * e) / over / over);
     }
     }
 }
@@ -141,8 +141,8 @@ static double reference_map_slope(hn_map map, const double *params, double v)
     case HN_MAP_GELU:
         return 0.5 * erfc(-v * M_SQRT1_2) + v * exp(-0.5 * v * v) * 0.3989422804014327;
     case HN_MAP_GELU_TANH: {
-        double z = GELU_C * (v + GELU_CUBE * v * v * v);
-        return sigmoid(z) + v * sigmoid(z) * sigmoid(-z) * GELU_C * (1 + 3 * GELU_CUBE * v * v);
+        double z = GELU_C * (v + GELU_CUBE * v * v * v), size = fmin(fabs(v), 1e4); /* beyond it sigmoid' is 0 */
+        return sigmoid(z) + v * sigmoid(z) * sigmoid(-z) * GELU_C * (1 + 3 * GELU_CUBE * size * size);
     }
     case HN_MAP_SILU: {
         double s = sigmoid(v);
@@ -155,7 +155,7 @@ static double reference_map_slope(hn_map map, const double *params, double v)
     case HN_MAP_SOFTPLUS:
         return sigmoid(v);
     case HN_MAP_SOFTSIGN:
-        return 1 / ((1 + fabs(v)) * (1 + fabs(v)));
+        return 1 / (1 + fabs(v)) / (1 + fabs(v));
     case HN_MAP_EXPONENTIAL:
         return v;
     case HN_MAP_HARD_SIGMOID:
