@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
 from typing import Any
@@ -23,6 +25,72 @@ def has_display() -> bool:
     return _in_notebook() or sys.stderr.isatty()
 
 
+class Bar:
+    """A tqdm bar that keeps room for what it reports: on a narrow terminal speed and bar give way, in this order.
+
+    Parameters
+    ----------
+    **options
+        Of tqdm.
+    """
+
+    _SHORTER = (
+        "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
+        "{desc}: {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
+    )
+
+    def __init__(self, **options: Any) -> None:
+        from tqdm.auto import tqdm  # type: ignore[import-untyped]
+
+        self._is_line = sys.stderr.isatty() and not _in_notebook()
+        # A terminal without a size has 0 columns and rows, where tqdm shows nothing.
+        size = {"ncols": _columns(), "nrows": 24} if self._is_line else {"dynamic_ncols": True}
+        self.tqdm = tqdm(**options, **size)
+
+    def fits(self, report: str) -> bool:
+        """Take the longest form that has room for the report; False if none has."""
+        bar = self.tqdm
+        if not self._is_line:
+            return True
+        bar.ncols = _columns()
+        bar.set_postfix_str(report, refresh=False)
+        state = {**bar.format_dict, "ncols": None}
+        for form in (None, *self._SHORTER):
+            bar.bar_format = form
+            if len(bar.format_meter(**{**state, "bar_format": form})) <= bar.ncols:
+                return True
+        return False
+
+    def draw(self, done: int, report: str) -> None:
+        """Show how many are done, and the report, as far as there is room."""
+        self.tqdm.n = done
+        self.fits(report)
+        self.tqdm.set_postfix_str(report, refresh=False)
+        self.tqdm.refresh()
+
+    def close(self) -> None:
+        """Leave it as it stands."""
+        self.tqdm.close()
+
+    def end(self, done: int, total: int | None, report: str) -> None:
+        """Show the last report, on a line of its own where it has no room, and close."""
+        self.tqdm.n, self.tqdm.total = done, total
+        has_room = self.fits(report)
+        self.draw(done, report if has_room else "")
+        self.close()
+        if not has_room:
+            self.tqdm.write(f"  {report}", file=self.tqdm.fp)
+
+
+def _columns() -> int:
+    """The terminal's width; 80 where it does not say."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        columns = 0
+    return columns or shutil.get_terminal_size().columns
+
+
 def _number(value: Any) -> str:
     if not isinstance(value, (int, float)):
         return str(value)
@@ -31,6 +99,10 @@ def _number(value: Any) -> str:
 
 def _listing(logs: Logs) -> str:
     return " - ".join(f"{name}: {_number(value)}" for name, value in logs.items())
+
+
+def _report(logs: Logs) -> str:
+    return ", ".join(f"{name}={_number(value)}" for name, value in logs.items())
 
 
 def _duration(seconds: float, steps: int) -> str:
@@ -60,7 +132,7 @@ class ProgbarLogger(Callback):
         self._epoch = 0
         self._in_fit = False
         self._in_predict = False
-        self._bar: Any = None
+        self._bar: Bar | None = None
         self._began = self._drawn = 0.0
 
     def set_params(self, params: dict[str, Any]) -> None:
@@ -91,10 +163,8 @@ class ProgbarLogger(Callback):
         self.seen = 0
         self._began = self._drawn = time.perf_counter()
         if self.verbose == 1 and has_display():
-            from tqdm.auto import tqdm  # type: ignore[import-untyped]
-
             title = f"Epoch {self._epoch + 1}/{self.epochs}" if self._in_fit and self.epochs > 1 else None
-            self._bar = tqdm(total=self.target, desc=title, unit="step", mininterval=0.0, dynamic_ncols=True)
+            self._bar = Bar(total=self.target, desc=title, unit="step", mininterval=0.0)
 
     # ---- as it goes on ----
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
@@ -115,12 +185,7 @@ class ProgbarLogger(Callback):
         if now - self._drawn < _REFRESH:
             return
         self._drawn = now
-        self._draw(self.model._batch_logs() if logs is None else logs)
-
-    def _draw(self, logs: Logs) -> None:
-        if logs:
-            self._bar.set_postfix_str(", ".join(f"{k}={_number(v)}" for k, v in logs.items()), refresh=False)
-        self._bar.update(self.seen - self._bar.n)
+        self._bar.draw(self.seen, _report(self.model._batch_logs() if logs is None else logs))
 
     # ---- where it ends ----
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -141,9 +206,8 @@ class ProgbarLogger(Callback):
         if self.target is None:
             self.target = self.seen
         if self._bar is not None:
-            self._bar.total = self.target
-            self._draw(logs)
-            self.close()
+            self._bar.end(self.seen, self.target, _report(logs))
+            self._bar = None
         elif self.verbose and not (self._in_predict and self.verbose == 1):
             title = f"Epoch {self._epoch + 1}/{self.epochs} - " if self._in_fit and self.epochs > 1 else ""
             line = f"{title}{self.seen}/{self.target} - {_duration(time.perf_counter() - self._began, self.seen)}"

@@ -141,7 +141,6 @@ def _demonstrate(options: argparse.Namespace) -> None:
     began = time.perf_counter()
     settings = _settings(options)
     seeds = range(options.seed, options.seed + (options.seeds or (FULL_SEEDS if options.full else 1)))
-    trainings = progress.Trainings(len(seeds) * len(contenders()) * len(settings.rates))
     console = tables.make_console()
     console.print(
         f"Handwritten digits turned by an angle. This run: {_named(seeds)}, learning rates "
@@ -152,6 +151,7 @@ def _demonstrate(options: argparse.Namespace) -> None:
         console.print(
             f"(--full: {FULL_SEEDS} seeds, learning rates {_listed(FULL.rates)}, plateau after {3 * FULL.patience} epochs.)"
         )
+    trainings = progress.Trainings(len(seeds) * len(contenders()) * len(settings.rates))
     try:
         runs = [comparison.compare(seed, settings, trainings) for seed in seeds]
     finally:

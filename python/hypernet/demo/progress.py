@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
-from ..callbacks.progress import has_display
+from ..callbacks.progress import Bar, has_display
 
 
 class Trainings:
@@ -22,11 +21,7 @@ class Trainings:
         self._done = 0
         self._text = ""
         self._epoch, self._best, self._began = 0, 0.0, 0.0
-        self._bar: Any = None
-        if has_display():
-            from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
-
-            self._bar = tqdm(total=total, unit="training", dynamic_ncols=True, leave=False)
+        self._bar = Bar(total=total, unit="training", leave=False) if has_display() else None
 
     def begin(self, text: str) -> None:
         """One training of one contender starts."""
@@ -50,12 +45,12 @@ class Trainings:
         if self._bar is None:
             print(line, flush=True)
         else:
-            self._bar.write(line)
-            self._bar.update()
+            self._bar.tqdm.write(line)
+            self._show()
 
     def _show(self) -> None:
         if self._bar is not None:
-            self._bar.set_postfix_str(f"{self._text}, epoch {self._epoch}, best {self._best:.3f}")
+            self._bar.draw(self._done, f"{self._text}, epoch {self._epoch}, best {self._best:.3f}")
 
     def close(self) -> None:
         """Take the bar away."""
