@@ -111,6 +111,21 @@ int hn_hyper_part_backward(hyper_block *block)
     return 0;
 }
 
+/* The generator without its head, asking between its nodes; 1: cancelled. */
+static int generator_backward(hyper_block *block)
+{
+    const hn_plan *plan = block->hyper->generator;
+    double work = 2.0 * hyper_time(hn_plan_work(plan) * (double)block->groups);
+    hn_plan_backward_begin(plan, &block->generator);
+    for (int32_t i = hn_plan_node_count(plan) - 1; i >= 0; i--) {
+        hn_plan_backward_node(plan, &block->generator, i);
+        if (hn_hyper_poll(block, work))
+            return 1;
+    }
+    hn_plan_backward_end(plan, &block->generator);
+    return 0;
+}
+
 int hn_hyper_block_finish(hyper_block *block)
 {
     const hn_hyper *hyper = block->hyper;
@@ -119,8 +134,5 @@ int hn_hyper_block_finish(hyper_block *block)
             complete(block, &hyper->nodes[i]);
     if (hn_hyper_poll(block, 0))
         return 1;
-    if (hyper->generator && block->wants->features)
-        hn_plan_backward(hyper->generator, &block->generator);
-    return hn_hyper_poll(block, 2.0 * hyper_time(hyper->generator ? hn_plan_work(hyper->generator) *
-                                              (double)block->groups : 0.0));
+    return hyper->generator && block->wants->features && generator_backward(block);
 }

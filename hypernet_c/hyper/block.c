@@ -11,6 +11,8 @@ int hn_hyper_poll(hyper_block *block, double nanoseconds)
 {
     hyper_progress *progress = block->progress;
     block->unpolled += nanoseconds;
+    if (atomic_load_explicit(&progress->cancelled, memory_order_relaxed)) /* who cancels is not asked again */
+        return 1;
     if (block->on_caller && progress->cancel->poll && block->unpolled > 2e6) {
         block->unpolled = 0;
         if (progress->cancel->poll(progress->cancel->context))
@@ -30,7 +32,23 @@ static hn_view view_at(const hn_view *view, int64_t group, int64_t row, size_t e
     return moved;
 }
 
-static void generate_features(hyper_block *block)
+/* Runs the generator without its head, asking between its nodes; 1: cancelled. */
+static int run_generator(hyper_block *block)
+{
+    const hn_plan *plan = block->hyper->generator;
+    double work = hyper_time(hn_plan_work(plan) * (double)block->groups);
+    hn_plan_forward_begin(plan, &block->generator);
+    for (int32_t i = 0; i < hn_plan_node_count(plan); i++) {
+        hn_plan_forward_node(plan, &block->generator, i);
+        if (hn_hyper_poll(block, work))
+            return 1;
+    }
+    hn_plan_forward_end(plan, &block->generator);
+    hn_hyper_count(block->groups, 0);
+    return 0;
+}
+
+static int generate_features(hyper_block *block)
 {
     const hn_hyper *hyper = block->hyper;
     const hn_hyper_run *run = block->run;
@@ -66,12 +84,10 @@ static void generate_features(hyper_block *block)
         .accumulate_input_gradients = block->wants->add_conditions,
         .activity_scale = run->normalizer / (double)run->groups, .activity_penalty = &block->activity[0],
     };
-    hn_plan_forward(hyper->generator, &block->generator);
-    hn_hyper_count(block->groups, 0);
-    hn_hyper_poll(block, hyper_time(hn_plan_work(hyper->generator) * (double)block->groups));
+    return run_generator(block);
 }
 
-void hn_hyper_block_begin(hyper_block *block, int64_t first)
+int hn_hyper_block_begin(hyper_block *block, int64_t first)
 {
     const hn_hyper *hyper = block->hyper;
     const hn_hyper_run *run = block->run;
@@ -90,7 +106,8 @@ void hn_hyper_block_begin(hyper_block *block, int64_t first)
         block->head.features = hn_move(run->theta, first * run->theta_stride, hyper->element);
         block->head.feature_stride = run->theta_stride;
     } else {
-        generate_features(block);
+        if (generate_features(block))
+            return 1;
         block->head.features = slice->features->data;
         block->head.feature_stride = hyper->width;
     }
@@ -100,6 +117,7 @@ void hn_hyper_block_begin(hyper_block *block, int64_t first)
         if (!hyper->head->identity)
             memset(block->head.feature_gradient, 0, (size_t)(block->groups * hyper->width) * hyper->element);
     }
+    return 0;
 }
 
 /* ---- theta ---- */

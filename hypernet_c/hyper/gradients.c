@@ -135,7 +135,8 @@ static void part_losses(hyper_block *block, hn_step_sums *sums)
 
 static int run_block(hyper_block *block, int64_t first, hn_step_sums *sums)
 {
-    hn_hyper_block_begin(block, first);
+    if (hn_hyper_block_begin(block, first))
+        return 1;
     hn_hyper_part_begin(block, 0, 0);
     do {
         if (block->run->losses)

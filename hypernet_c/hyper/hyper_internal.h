@@ -126,7 +126,7 @@ hn_status hn_hyper_check(const hn_hyper *hyper, const hn_hyper_run *run, int gra
 int hn_hyper_blocks_in_parallel(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int32_t threads);
 
 /* block.c */
-void hn_hyper_block_begin(hyper_block *block, int64_t first); /* through the generator */
+int hn_hyper_block_begin(hyper_block *block, int64_t first); /* through the generator; 1: cancelled */
 void hn_hyper_part_begin(hyper_block *block, int64_t part_first, int64_t row);
 int hn_hyper_part_next(hyper_block *block); /* 0: there is no further part */
 int hn_hyper_part_is_block(const hyper_block *block);

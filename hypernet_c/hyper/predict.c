@@ -31,7 +31,8 @@ static void predict_block(void *context, int64_t chunk, int32_t worker)
     if (atomic_load_explicit(&job->progress.cancelled, memory_order_relaxed))
         return;
     block.unpolled = 1e9; /* asked once a block at least */
-    hn_hyper_block_begin(&block, chunk * job->sizes.groups);
+    if (hn_hyper_block_begin(&block, chunk * job->sizes.groups))
+        return;
     hn_hyper_part_begin(&block, 0, 0);
     do
         if (hn_hyper_part_forward(&block))

@@ -42,6 +42,8 @@ static void choose_groups(const hn_hyper *hyper, hn_mode mode, hyper_limits *lim
         groups = by_node > at_most ? by_node : at_most;
     }
     groups = smaller(groups, fitting(bytes_most, generated, GROUPS_MOST));
+    int64_t by_work = fitting(part_flops, hyper->generator ? hn_plan_work(hyper->generator) : 0.0, GROUPS_MOST);
+    groups = smaller(groups, by_work > least ? by_work : least);
     if (groups > GROUPS_STEP)
         groups -= groups % GROUPS_STEP;
     limits->groups = groups;

@@ -405,7 +405,8 @@ static int poll(void *context)
 static void test_cancelling(void)
 {
     spec s = {.generator = G_MLP, .target = T_MLP, .mode = M_TASKS, .groups = 400, .rows = 20, .dtype = HN_FLOAT32,
-              .losses = 1, .training = 1, .width = 200, .limits = cuts[1]};
+              .losses = 1, .training = 1, .width = 400, .limits = cuts[0]};
+    int64_t before, after, calls;
     for (int32_t threads = 1; threads < 4; threads++)
         for (int training = 0; training < 2; training++) {
             world *w = make_world(&s);
@@ -414,8 +415,13 @@ static void test_cancelling(void)
             w->run.threads = threads;
             w->run.cancel.poll = poll;
             w->run.workspace = workspace_of(w, training ? HN_MODE_TRAINING : HN_MODE_INFERENCE, threads);
-            polls_left = 3;
+            polls_left = 0;
+            hn_hyper_counters(&before, &calls);
             CHECK((training ? hn_hyper_gradients : hn_hyper_predict)(w->hyper, &w->run, &error) == HN_CANCELLED);
+            CHECK(polls_left == -1); /* who said so is not asked again */
+            hn_hyper_counters(&after, &calls);
+            if (!training && threads == 1) /* a generator ends between its nodes */
+                CHECK(after == before);
             hn_hyper_workspace_free(w->run.workspace);
             free_world(w);
             checked++;
