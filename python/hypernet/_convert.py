@@ -30,15 +30,41 @@ def as_array(value: Any) -> Array:
     if type(value) is np.ndarray:
         array = value
     elif isinstance(value, np.ndarray) or not hasattr(value, "__dlpack__"):
-        array = np.asarray(value)
+        array = _from_sequence(value) if isinstance(value, (list, tuple)) else np.asarray(value)
     else:
         array = np.from_dlpack(value)
     if array.dtype.kind not in "fiub":
+        if array.ndim == 0 and array.dtype.kind == "O":
+            raise DtypeError(
+                f"Invalid dtype: {array.dtype}. Expected an array of numbers (float, int or bool), received an object "
+                f"of type {type(value).__name__} in place of one."
+            )
         raise DtypeError(
             f"Invalid dtype: {array.dtype}. Expected an array of numbers (float, int or bool), received one of shape "
             f"{array.shape}; convert it with `.astype('float32')`."
         )
     return array
+
+
+def _from_sequence(value: list[Any] | tuple[Any, ...]) -> Array:
+    try:
+        return np.asarray(value)
+    except ValueError:
+        shapes = [_shape_text(item) for item in value[:8]] + ["..."] * (len(value) > 8)
+        raise ValueError(
+            f"A list that stands for one array needs items of one shape. Received: a {type(value).__name__} of "
+            f"{len(value)} items, of the shapes {', '.join(shapes)}. Make one array of it first: stacked, padded, or "
+            "joined as `np.concatenate([np.ravel(item) for item in items])`."
+        ) from None
+
+
+def _shape_text(value: Any) -> str:
+    if hasattr(value, "shape"):
+        return str(tuple(value.shape))
+    try:
+        return str(np.shape(value))
+    except ValueError:
+        return "ragged"
 
 
 def as_dtype(value: Any, dtype: str, what: str = "") -> Array:
