@@ -15,7 +15,7 @@ class HyperFunction(torch.autograd.Function):
         cond, x, theta = (tensor.detach().numpy() for tensor in (cond, x, params))
         if params.data_ptr() == hyper.params.ctypes.data:  # the model's own weights
             y, ctx.pullback = hyper.vjp(cond, x, training=training, wrt=wrt)
-        else:  # other weights for it, of which it takes a copy
+        else:  # other weights for it, where they are
             y, pullback = hn.functional_vjp(hyper, theta, [cond, x], training=training)
             ctx.pullback = lambda dy: (*(gradient := pullback(dy)).inputs, gradient.theta)
         return torch.from_numpy(y)

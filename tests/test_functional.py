@@ -1,8 +1,11 @@
 """Models as functions of their weights."""
 
+import tracemalloc
+
 import hypernet as hn
 import numpy as np
 import pytest
+from hypernet import _core
 
 layers = hn.layers
 RNG = np.random.default_rng(0)
@@ -131,3 +134,22 @@ def test_wrong_theta(model):
     assert str(model.count_params()) in str(caught.value)
     with pytest.raises(ValueError, match="is not built"):
         hn.functional_call(hn.Sequential([layers.Dense(2)]), np.zeros(10), x)
+
+
+def test_theta_of_a_hypermodel_is_used_in_place():
+    """A call that is repeated takes no memory from the library, and none of theta's size from NumPy."""
+    target = hn.target_network(50, 3)
+    hyper = hn.HyperModel(hn.hypernetwork(4, target.count_params()), target)
+    theta = hyper.params.copy() + np.float32(0.01)
+    cond, x = np.ones((3, 4), "float32"), np.ones((3, 50), "float32")
+    expected = hn.functional_call(hyper, theta, [cond, x])
+    _core.fail_allocation_at(1)
+    tracemalloc.start()
+    try:
+        found = hn.functional_call(hyper, theta, [cond, x])
+        assert tracemalloc.get_traced_memory()[1] < theta.nbytes / 10
+    finally:
+        tracemalloc.stop()
+        _core.fail_allocation_at(0)
+    assert np.array_equal(found, expected)
+    assert not np.array_equal(found, hyper([cond, x]))

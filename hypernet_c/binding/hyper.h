@@ -25,6 +25,7 @@ typedef struct hyper_call {
     lead conditions_lead, inputs_lead, lead; /* lead: of the outputs */
     double work;                             /* estimated nanoseconds, forward */
     gil gil;
+    const char *weights;                     /* in place of the stores' numbers: as the gradient is laid out; or NULL */
     hn_hyper_run run;
     hn_view conditions[BINDING_MAX_TENSORS], inputs[BINDING_MAX_TENSORS], outputs[BINDING_MAX_TENSORS];
     PyArrayObject *results[BINDING_MAX_TENSORS];
@@ -37,6 +38,11 @@ int hyper_call_begin(hyper_call *call, PyObject *self, PyObject *conditions, PyO
 /* Arrays for the outputs: new, or those of `out`. */
 int hyper_call_outputs(hyper_call *call, PyObject *out, PyObject *conditions, PyObject *inputs);
 int hyper_call_memory(hyper_call *call, hn_mode mode);
+/* The flat vector `given` (None: nothing) is to be used instead of the stores' numbers. */
+int hyper_call_weights(hyper_call *call, PyObject *given);
+/* Points the run's sources at the weights in use, and their gradients into `gradient` (NULL: not wanted), which is laid
+   out as the generator's entries and then the target's own. */
+int hyper_call_sources(hyper_call *call, char *gradient);
 void hyper_call_end(hyper_call *call);
 
 /* ValueError if an array shares memory with the weights or the base. */

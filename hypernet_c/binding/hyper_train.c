@@ -3,43 +3,6 @@
 #include "optimizer.h"
 #include "../base/memory.h"
 
-/* Sources with gradients in the flat vector `params` (NULL: not wanted): the generator's entries, then the target's
-   own. */
-static int sources_bind(hyper_call *call, char *params)
-{
-    hn_error error;
-    const HyperObject *hyper = call->hyper;
-    const NetworkObject *target = hyper->target;
-    size_t element = hn_dtype_size(target->dtype);
-    int32_t first = hyper->generator ? hyper->generator->entry_count : 0;
-    run_memory *memory = call->memory;
-    if (!params)
-        return 0;
-    if (!memory->sources &&
-        !(memory->sources = hn_memory_allocate((size_t)first + (size_t)target->entry_count, sizeof(hn_source),
-                                               &error))) {
-        error_raise(&error);
-        return -1;
-    }
-    char *next = params;
-    for (int32_t i = 0; i < first; i++) {
-        memory->sources[i] = hyper->generator->sources[i];
-        memory->sources[i].gradient = next;
-        next += (size_t)hn_graph_entry(hyper->generator->graph->graph, i)->size * element;
-    }
-    for (int32_t i = 0; i < target->entry_count; i++) {
-        hn_source *source = &memory->sources[first + i];
-        *source = target->sources[i];
-        if (hyper->generated[i])
-            continue;
-        source->gradient = next;
-        next += (size_t)hn_graph_entry(target->graph->graph, i)->size * element;
-    }
-    call->run.generator_sources = hyper->generator ? memory->sources : NULL;
-    call->run.target_sources = memory->sources + first;
-    return 0;
-}
-
 static int is_empty(const hyper_call *call)
 {
     return call->run.groups == 0 || call->run.rows == 0;
@@ -162,7 +125,7 @@ static int pull_run(hyper_call *call, const pull_call *pull)
         return 0;
     }
     char *params = pull->params ? PyArray_DATA(pull->params) : NULL;
-    if (hyper_call_memory(call, HN_MODE_TRAINING) < 0 || sources_bind(call, params) < 0)
+    if (hyper_call_memory(call, HN_MODE_TRAINING) < 0 || hyper_call_sources(call, params) < 0)
         return -1;
     return hyper_call_run(call, 1, 0);
 }
@@ -174,7 +137,9 @@ PyObject *hyper_gradients(PyObject *self, PyObject *const *args, Py_ssize_t coun
     PyObject *result = NULL;
     uint64_t seed;
     uint32_t number;
-    if (arguments_check("Hyper.gradients", count, 10) < 0 || value_seed(args[8], args[9], &seed, &number) < 0)
+    PyObject *weights = count == 11 ? args[10] : Py_None;
+    if ((count != 11 && arguments_check("Hyper.gradients", count, 10) < 0) ||
+        value_seed(args[8], args[9], &seed, &number) < 0)
         return NULL;
     pull.want_conditions = PyObject_IsTrue(args[4]);
     pull.want_inputs = PyObject_IsTrue(args[5]);
@@ -183,7 +148,8 @@ PyObject *hyper_gradients(PyObject *self, PyObject *const *args, Py_ssize_t coun
     if (pull.want_conditions < 0 || pull.want_inputs < 0 || pull.want_params < 0 || training < 0)
         return NULL;
     if (hyper_call_begin(&call, self, args[0], args[1], args[3]) == 0 &&
-        output_gradients_take(&call, &pull, args[2]) == 0 && pull_arrays(&call, &pull) == 0) {
+        hyper_call_weights(&call, weights) == 0 && output_gradients_take(&call, &pull, args[2]) == 0 &&
+        pull_arrays(&call, &pull) == 0) {
         call.run.training = training;
         call.run.seed = seed;
         call.run.call = number;
@@ -258,7 +224,7 @@ static int step_run(step_call *step, PyArrayObject *gradient)
         return 0;
     }
     if (hyper_call_memory(call, step->backward ? HN_MODE_TRAINING : HN_MODE_INFERENCE) < 0 ||
-        sources_bind(call, gradient ? PyArray_DATA(gradient) : NULL) < 0)
+        hyper_call_sources(call, gradient ? PyArray_DATA(gradient) : NULL) < 0)
         return -1;
     return hyper_call_run(call, 1, 0);
 }
@@ -307,7 +273,7 @@ static int gradient_reserve(hyper_call *call)
         memory->gradient = hn_memory_allocate((size_t)hyper->gradient_count, hn_dtype_size(hyper->target->dtype),
                                               &error);
     if (memory->gradient)
-        return sources_bind(call, memory->gradient);
+        return hyper_call_sources(call, memory->gradient);
     error_raise(&error);
     return -1;
 }

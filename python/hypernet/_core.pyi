@@ -165,8 +165,12 @@ class Hyper:
         training: bool,
         seed: int,
         call: int,
+        weights: Array | None = None,
     ) -> tuple[Array, ...]:
-        """Without a generator, conditions is (theta,) of shape (1, P) or (N, P)."""
+        """Without a generator, conditions is (theta,) of shape (1, P) or (N, P).
+
+        `weights`: a flat vector, laid out as gradients are, used in place of what the stores hold.
+        """
     def gradients(
         self,
         conditions: tuple[Array, ...],
@@ -179,6 +183,7 @@ class Hyper:
         training: bool,
         seed: int,
         call: int,
+        weights: Array | None = None,
     ) -> tuple[tuple[Array | None, ...] | None, tuple[Array | None, ...] | None, Array | None]:
         """(condition gradients, input gradients, flat parameter gradient); None where not wanted or integer."""
     def step(

@@ -35,7 +35,7 @@ def functional_call(
         What to compute; its own weights play no part.
     theta : array (P,) or (N, P)
         One vector of weights, in the order of `params`, or one for each of N networks. Not copied where it is an
-        aligned array of the model's dtype (a HyperModel's is copied once).
+        aligned array of the model's dtype.
     x : array, or nested arrays
         (M, D), (N, D), (N, M, D) or (1, M, D), as a HyperModel's x meets its conditions.
     training : bool
@@ -171,30 +171,25 @@ def _hyper_forward(model: HyperModel, theta: Any, x: Any, training: bool, seed: 
 
 
 def _one_hyper(model: HyperModel, theta: Array, x: Any, training: bool, seed: int) -> tuple[tuple[Array, ...], Run]:
-    """The pipeline over a store of its own that holds theta."""
+    """The pipeline with theta in place of what the stores hold."""
     meeting = model._meet(x)
-    generator, target = model.generator, model.target
-    graphs = generator._graph, target._graph
-    assert graphs[0] is not None and graphs[1] is not None
-    # Generated entries need a place that exists, though nobody reads it.
-    store = _core.Store(theta.size + max(graphs[1].parameter_count, 1), model.dtype)
-    store.view(0, (theta.size,))[...] = theta
-    own, unused = graphs[0].parameter_count, theta.size
-    offsets = []
-    for weight, on in zip(target._weights_in_order(), model._flags, strict=True):
-        offsets.append(unused if on else own)
-        own += 0 if on else weight.size
-    networks = (
-        _core.Network(graphs[0], store, [entry[-1] for entry in graphs[0].entries()]),
-        _core.Network(graphs[1], store, offsets),
-    )
-    core = _core.Hyper(*networks, model._flags, model._base, None)
-    outputs = core.predict(meeting.conditions, meeting.inputs, meeting.mode, None, training, seed, 0)
+    core = model._bound()
+    outputs = core.predict(meeting.conditions, meeting.inputs, meeting.mode, None, training, seed, 0, theta)
     structures = model._structures()
 
     def run(output_gradients: tuple[Array, ...]) -> FunctionalGradients:
         found, inputs, params = core.gradients(
-            meeting.conditions, meeting.inputs, output_gradients, meeting.mode, True, True, True, training, seed, 0
+            meeting.conditions,
+            meeting.inputs,
+            output_gradients,
+            meeting.mode,
+            True,
+            True,
+            True,
+            training,
+            seed,
+            0,
+            theta,
         )
         assert found is not None and inputs is not None and params is not None
         shaped = [None if g is None else g.reshape(shape) for g, shape in zip(found, meeting.given, strict=True)]
