@@ -34,3 +34,27 @@ def test_an_object_in_place_of_an_array_is_named():
     model = hn.target_network(3, 2)
     with pytest.raises(ValueError, match=r"Invalid dtype: object\. Expected an array .* an object of type dict"):
         hn.functional_call(model, model.unflatten(model.params), X)
+
+
+# ---- arguments of fit ----
+@pytest.mark.parametrize(
+    ("callbacks", "received"),
+    [
+        ([print], "<built-in function print>"),
+        (hn.callbacks.TerminateOnNaN, r"<class 'hypernet.*TerminateOnNaN'> \(of type type\)"),
+        ("history", "'history'"),
+    ],
+)
+def test_what_is_no_callback(callbacks, received):
+    message = rf"`callbacks` takes Callback objects\. Received: {received}.*LambdaCallback"
+    for method in ("fit", "evaluate"):
+        with pytest.raises(TypeError, match=message):
+            getattr(compiled(), method)(X, Y, callbacks=callbacks, verbose=0)
+
+
+@pytest.mark.parametrize("name", ["epochs", "initial_epoch"])
+@pytest.mark.parametrize("value", ["3", 2.0, None])
+def test_numbers_of_epochs_are_integers(name, value):
+    with pytest.raises(TypeError, match=rf"`{name}` must be an integer\. Received: {name}={value!r}"):
+        compiled().fit(X, Y, verbose=0, **{name: value})
+    assert compiled().fit(X, Y, epochs=np.int64(2), verbose=0).epoch == [0, 1]

@@ -127,7 +127,7 @@ class History(Callback):
 
 
 def _flatten(callbacks: Any) -> list[Callback]:
-    if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
+    if isinstance(callbacks, (Callback, str)) or not isinstance(callbacks, Iterable):
         return [callbacks]
     return [callback for item in callbacks for callback in _flatten(item)]
 
@@ -179,6 +179,12 @@ class CallbackList(Callback):
         from .progress import ProgbarLogger
 
         self.callbacks = _flatten(callbacks) if callbacks else []
+        for callback in self.callbacks:
+            if isinstance(callback, type) or not hasattr(callback, "set_model"):
+                raise TypeError(
+                    f"`callbacks` takes Callback objects. Received: {callback!r} (of type {type(callback).__name__}). "
+                    "Make an object of a class; wrap a function, as `LambdaCallback(on_epoch_end=function)`."
+                )
         self._history = next((c for c in self.callbacks if isinstance(c, History)), None)
         if self._history is None and add_history:
             self._history = History()

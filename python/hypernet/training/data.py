@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -237,6 +238,16 @@ def checked_steps(steps: Any, name: str) -> int | None:
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={steps}")
     return int(steps)
+
+
+def check_epochs(epochs: Any, name: str) -> None:
+    """TypeError for what is no integer; 0 and less are no epochs at all."""
+    try:
+        operator.index(epochs)
+    except TypeError:
+        raise TypeError(
+            f"`{name}` must be an integer. Received: {name}={epochs!r} (of type {type(epochs).__name__})"
+        ) from None
 
 
 def check_frequency(validation_freq: Any) -> None:

@@ -11,6 +11,7 @@ from .. import _nest
 from .data import (
     ArraySource,
     Source,
+    check_epochs,
     check_frequency,
     checked_batch_size,
     checked_steps,
@@ -138,6 +139,8 @@ class Trainer(Compiled):
         steps = checked_steps(steps_per_epoch, "steps_per_epoch")
         checked_batch_size(batch_size)
         checked_batch_size(validation_batch_size)
+        check_epochs(epochs, "epochs")
+        check_epochs(initial_epoch, "initial_epoch")
         of_validation = checked_steps(validation_steps, "validation_steps")
         if validation_data is not None or validation_split:
             check_frequency(validation_freq)
