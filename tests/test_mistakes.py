@@ -58,3 +58,24 @@ def test_numbers_of_epochs_are_integers(name, value):
     with pytest.raises(TypeError, match=rf"`{name}` must be an integer\. Received: {name}={value!r}"):
         compiled().fit(X, Y, verbose=0, **{name: value})
     assert compiled().fit(X, Y, epochs=np.int64(2), verbose=0).epoch == [0, 1]
+
+
+# ---- what a HyperModel takes ----
+def hyper():
+    target = hn.target_network(3, 2, hidden=4)
+    return hn.HyperModel(hn.hypernetwork(2, target.count_params()), target)
+
+
+def test_a_dict_of_other_names():
+    model, cond = hyper(), np.ones((6, 2), np.float32)
+    names = model.input_names
+    with pytest.raises(ValueError, match=r"received a dict with the keys \['cond', 'x'\]") as caught:
+        model.predict({"cond": cond, "x": X}, verbose=0)
+    assert f"A dict has the keys ['condition', 'inputs'] or {names}." in str(caught.value)
+    for keys in (("condition", "inputs"), names):  # as it says
+        assert model.predict(dict(zip(keys, (cond, X), strict=True)), verbose=0).shape == (6, 2)
+
+
+def test_a_hypermodel_is_no_layer():
+    with pytest.raises(NotImplementedError, match="a HyperModel inside another model is not built"):
+        hyper()([hn.Input((2,)), hn.Input((3,))])

@@ -126,7 +126,7 @@ class History(Callback):
         self.model.history = self
 
 
-def _flatten(callbacks: Any) -> list[Callback]:
+def _flatten(callbacks: Any) -> list[Any]:
     if isinstance(callbacks, (Callback, str)) or not isinstance(callbacks, Iterable):
         return [callbacks]
     return [callback for item in callbacks for callback in _flatten(item)]

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._convert import NATIVE
+from .._nest import flatten
 from .._shapes import fits
+from .._tensor import KerasTensor
 from ..models.data import convert_sample_weight, convert_targets, match_structure, pack_outputs
 from ..models.model import Model
 from .modes import Meeting, convert_conditions, meet, meet_quickly
@@ -63,15 +65,27 @@ class HyperData:
             elif set(x) == {"condition", "inputs"}:
                 x = [x["condition"], x["inputs"]]
         if not isinstance(x, (list, tuple)) or len(x) != 2:
-            raise ValueError(
-                f'Layer "{self.name}" expects 2 input(s), [cond, x], but it received '
-                f"{len(x) if isinstance(x, (list, tuple, dict)) else 1} input tensors. Where generator or target have "
-                "several inputs, nest them: [cond, [x1, x2]] or [[c1, c2], x]."
+            raise self._wrong_inputs(x)
+        if any(isinstance(leaf, KerasTensor) for leaf in flatten(x)):
+            raise NotImplementedError(
+                f"'{self.name}': a HyperModel inside another model is not built: it was called on symbolic tensors, "
+                "and takes arrays. Models may be parts of its generator and its target."
             )
         structures = self._structures()
         conditions = match_structure(structures[0], self._generator.input_names, x[0], self._generator.name)
         inputs = match_structure(structures[1], self._target.input_names, x[1], self._target.name)
         return meet(conditions, inputs, self._generator._leaves, self._target._leaves, self.name)
+
+    def _wrong_inputs(self, x: Any) -> ValueError:
+        names = [*self._generator.input_names, *self._target.input_names]
+        if isinstance(x, dict):
+            came = f"a dict with the keys {list(x)}. A dict has the keys ['condition', 'inputs'] or {names}."
+        else:
+            came = f"{len(x) if isinstance(x, (list, tuple)) else 1} input tensors."
+        return ValueError(
+            f'Layer "{self.name}" expects 2 input(s), [cond, x], but it received {came} Where generator or target have '
+            "several inputs, nest them: [cond, [x1, x2]] or [[c1, c2], x]."
+        )
 
     def _make_examples(self, x: Any, y: Any = None, sample_weight: Any = None) -> Examples:
         """Checked and converted examples; targets keep their trailing axes, which only their losses know."""
