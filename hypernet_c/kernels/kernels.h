@@ -114,8 +114,8 @@ typedef enum hn_optimizer_kind {
                               v = mu v - lr g';  w += v  (nesterov: w += mu v - lr g') ; mu = 0: w -= lr g' */
     HN_OPTIMIZER_RMSPROP,  /* params: rho, momentum mu, epsilon, centered 0/1. slots: [a, average gradient if centered,
                               momentum if mu > 0]. a = rho a + (1 - rho) g'^2; centered: m = rho m + (1 - rho) g',
-                              d = a - m^2, else d = a; u = lr g' / sqrt(d + eps); mu > 0: b = mu b + u, w -= b; else
-                              w -= u */
+                              d = max(a - m^2, 0), else d = a; u = lr g' / sqrt(d + eps); mu > 0: b = mu b + u, w -= b;
+                              else w -= u */
     HN_OPTIMIZER_ADAM,     /* params: beta1, beta2, epsilon, amsgrad 0/1. slots: [m, v, vmax if amsgrad].
                               m += (g' - m)(1 - b1); v += (g'^2 - v)(1 - b2);
                               w -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps); amsgrad: vmax in place of v */

@@ -210,6 +210,7 @@ static double reference_optimizer(hn_optimizer_kind kind, const hn_optimizer_arg
         if (p[3] != 0) {
             s[1] = p[0] * s[1] + (1 - p[0]) * g;
             denominator -= s[1] * s[1];
+            denominator = denominator < 0 ? 0 : denominator;
         }
         double update = lr * g / sqrt(denominator + p[2]);
         if (p[1] == 0)
