@@ -79,3 +79,13 @@ def test_a_dict_of_other_names():
 def test_a_hypermodel_is_no_layer():
     with pytest.raises(NotImplementedError, match="a HyperModel inside another model is not built"):
         hyper()([hn.Input((2,)), hn.Input((3,))])
+
+
+def test_weights_of_several_conditions_are_several_vectors():
+    target = hn.target_network(3, 2, hidden=4)
+    made = hn.hypernetwork(2, target.count_params()).predict(np.ones((5, 2)), verbose=0)
+    with pytest.raises(ValueError, match=r"several vectors: pass one of them, as `weights\[0\]`\.$"):
+        target.set_weights(made)
+    target.set_weights(made[0])  # as it says
+    with pytest.raises(ValueError, match="give the generator its size"):
+        target.set_weights(made[:, :7])

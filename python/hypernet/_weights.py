@@ -257,11 +257,17 @@ def match_weights(owner: str, entries: Sequence[tuple[str, Weight]], given: Any)
     array = as_array(given)
     if array.size != total or array.ndim > 2 or array.ndim == 0 or (array.ndim == 2 and array.shape[0] != 1):
         listing = ", ".join(f"{name} {weight.shape}" for name, weight in entries)
+        if array.ndim == 2 and array.shape[1] == total:
+            mend = "These are several vectors: pass one of them, as `weights[0]`."
+        else:
+            mend = (
+                "If a generator makes the weights, build the target first and give the generator its size: "
+                "`output_dim=target.count_params()`."
+            )
         raise ValueError(
             f"You called `set_weights(weights)` on layer '{owner}' with an array of shape {array.shape}: "
             f"{array.size:,} values came, and {total:,} are needed, for {len(entries)} arrays: {listing}. Pass one "
-            f"flat vector of shape ({total},) or (1, {total}), or a list of {len(entries)} arrays. If a generator makes "
-            f"the weights, build the target first and give the generator its size: `output_dim=target.count_params()`."
+            f"flat vector of shape ({total},) or (1, {total}), or a list of {len(entries)} arrays. {mend}"
         )
     flat = array.reshape(-1)
     offsets = np.cumsum([0, *(weight.size for _, weight in entries)])
