@@ -89,3 +89,16 @@ def test_weights_of_several_conditions_are_several_vectors():
     target.set_weights(made[0])  # as it says
     with pytest.raises(ValueError, match="give the generator its size"):
         target.set_weights(made[:, :7])
+
+
+# ---- shapes ----
+def test_rows_in_a_list():
+    rows = list(X)
+    with pytest.raises(ValueError, match=r"it received 6 input tensors\. Pass one array; .* `np\.stack\(rows\)`\."):
+        compiled().predict(rows, verbose=0)
+    assert compiled().predict(np.stack(rows), verbose=0).shape == (6, 2)
+
+
+def test_a_number_is_no_shape():
+    with pytest.raises(ValueError, match=r"Cannot convert '3' to a shape\. Pass a tuple .*, as \(3,\)\."):
+        hn.Input(3)

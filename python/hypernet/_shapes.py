@@ -15,7 +15,8 @@ INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
 def standard_shape(shape: Any) -> Shape:
     """A shape that a user gave, as a tuple of non-negative ints and Nones."""
     if not isinstance(shape, Iterable) or isinstance(shape, (str, bytes)):
-        raise ValueError(f"Cannot convert '{shape!s}' to a shape.")
+        example = f"({shape},)" if isinstance(shape, int) else "(28, 28)"
+        raise ValueError(f"Cannot convert '{shape!s}' to a shape. Pass a tuple of integers and Nones, as {example}.")
     dims: list[int | None] = []
     for dim in shape:
         if dim is None:

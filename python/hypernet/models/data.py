@@ -41,13 +41,12 @@ def match_structure(structure: Any, names: Sequence[str], given: Any, owner: str
             inner = inner[0]
         if not (isinstance(inner, (list, tuple)) and any(_is_array(item) for item in inner)):
             return [inner]
-        raise _wrong_count(owner, names, len(inner))
+        raise _wrong_count(owner, names, inner)
     leaves = _descend(structure, given)
     if leaves is None and isinstance(given, (list, tuple)) and len(given) == count:
         leaves = list(given)
     if leaves is None:
-        received = len(given) if isinstance(given, (list, tuple)) else 1
-        raise _wrong_count(owner, names, received)
+        raise _wrong_count(owner, names, given)
     return leaves
 
 
@@ -85,10 +84,15 @@ def _by_name(structure: Any, names: Sequence[str], given: dict[str, Any]) -> lis
     return [given[name] for name in names]
 
 
-def _wrong_count(owner: str, names: Sequence[str], received: int) -> ValueError:
+def _wrong_count(owner: str, names: Sequence[str], given: Any) -> ValueError:
+    received = len(given) if isinstance(given, (list, tuple)) else 1
+    if len(names) == 1:
+        mend = "Pass one array; if these are its rows, `np.stack(rows)`."
+    else:
+        mend = "Pass them as a list in this order, or as a dict with these keys."
     return ValueError(
         f'Layer "{owner}" expects {len(names)} named input(s) with keys {list(names)}, but it received {received} '
-        "input tensors. Pass them as a list in this order, or as a dict with these keys."
+        f"input tensors. {mend}"
     )
 
 
