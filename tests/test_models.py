@@ -396,6 +396,18 @@ def test_summary(capsys):
         model.summary(layer_range=["a", "b"])
 
 
+def test_summary_in_a_notebook_is_text_and_nothing_else(monkeypatch, capsys):
+    import rich.console
+    import rich.jupyter
+
+    displayed = []
+    monkeypatch.setattr(rich.console, "_is_jupyter", lambda: True)
+    monkeypatch.setattr(rich.jupyter, "display", lambda *arguments: displayed.append(arguments))
+    dense_model().summary()
+    assert "Total params" in capsys.readouterr().out
+    assert displayed == []
+
+
 def test_summary_of_a_branching_and_a_nested_model():
     inner = dense_model(3, 3)
     inputs = layers.Input((3,))

@@ -24,7 +24,8 @@ def print_summary(
     import rich.console
 
     width = line_length or (88 if print_fn is not None else None)
-    console = rich.console.Console(width=width, highlight=False, record=False)
+    # In a notebook rich would display what it captures as well, as an empty cell.
+    console = rich.console.Console(width=width, highlight=False, record=False, force_jupyter=False)
     with console.capture() as capture:
         console.print(f'[bold]Model: "{model.name}"[/bold]')
         parts = model._summary_parts() if hasattr(model, "_summary_parts") else [("", model)]
