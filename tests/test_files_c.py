@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +46,23 @@ def tensor(begin: int, end: int, shape: list[Any] | None = None, dtype: str = "F
 def test_from_c(files: Path, tmp_path: Path) -> None:
     assert run(files, "self", tmp_path) == "ok\n"
     assert not list(tmp_path.glob(".hypernet*"))
+
+
+def test_a_locale_with_another_decimal_point(files: Path, tmp_path: Path) -> None:
+    """Pashto's point has two bytes, German's is a comma; numbers in files are JSON's."""
+    for name in ("de_DE", "ps_AF"):
+        folder = tmp_path / f"{name}.UTF-8"
+        made = ["localedef", "-c", "-i", name, "-f", "UTF-8", folder]
+        if shutil.which("localedef") is None or subprocess.run(made, capture_output=True).returncode > 1:
+            pytest.skip("no such locale can be made here")
+        environment = {**os.environ, "LOCPATH": str(tmp_path), "LC_ALL": folder.name}
+        locale_point = "import locale; locale.setlocale(locale.LC_ALL, ''); print(locale.localeconv()['decimal_point'])"
+        point = subprocess.run([sys.executable, "-c", locale_point], env=environment, capture_output=True)
+        assert point.returncode == 0 and point.stdout.strip() != b"."
+        work = tmp_path / f"{name} files"
+        work.mkdir()
+        done = subprocess.run([files, "self", work], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
 
 ARRAYS = {

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NUMBER_SIZE = 512 };
+enum { NUMBER_SIZE = 512, POINT_SIZE = 16 };
 
 typedef struct parser {
     const char *start, *place, *end;
@@ -136,16 +136,20 @@ static size_t digits_skip(const char **place, const char *end)
     return (size_t)(*place - first);
 }
 
-/* strtod reads the point of the user's locale, which may be another character. */
+/* strtod reads the point of the user's locale, which may be another character, of several bytes. */
 static double double_read(const char *first, size_t length)
 {
-    char text[NUMBER_SIZE], half[8];
-    memcpy(text, first, length);
+    char text[NUMBER_SIZE + POINT_SIZE], half[POINT_SIZE + 3]; /* half: a digit, the point, a digit */
+    const char *dot = memchr(first, '.', length);
+    size_t before = dot ? (size_t)(dot - first) : length;
+    memcpy(text, first, before);
+    if (dot) {
+        size_t point = (size_t)snprintf(half, sizeof half, "%.1f", 0.5) - 2;
+        memcpy(text + before, half + 1, point);
+        memcpy(text + before + point, dot + 1, length - before - 1);
+        length += point - 1;
+    }
     text[length] = 0;
-    snprintf(half, sizeof half, "%.1f", 0.5);
-    char *point = strchr(text, '.');
-    if (point)
-        *point = half[1];
     return strtod(text, NULL);
 }
 

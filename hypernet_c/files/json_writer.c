@@ -83,20 +83,22 @@ void hn_json_write_integer(hn_json_writer *writer, int64_t integer)
 }
 
 /* The shortest text that reads back as the same bits (17 digits always do), with a point or exponent, so that -0.0
-   stays what it is. printf writes the point of the user's locale, which may be another character. */
+   stays what it is. printf writes the point of the user's locale, which may be another character, of several bytes. */
 void hn_json_write_number(hn_json_writer *writer, double number)
 {
-    char text[40];
+    static const char ours[] = "+-0123456789e";
+    char text[64];
     int digits = 15;
     do
         snprintf(text, sizeof text, "%.*g", digits, number);
     while (digits++ < 17 && strtod(text, NULL) != number);
-    size_t point = strspn(text, "+-0123456789e");
-    if (text[point])
-        text[point] = '.';
+    size_t before = strspn(text, ours), point = strcspn(text + before, ours);
+    append(writer, text, before);
+    if (point > 0)
+        append(writer, ".", 1);
     else if (!strchr(text, 'e'))
-        strcat(text, ".0");
-    hn_json_write_raw(writer, text);
+        append(writer, ".0", 2);
+    hn_json_write_raw(writer, text + before + point);
 }
 
 void hn_json_write_shape(hn_json_writer *writer, const hn_shape *shape)

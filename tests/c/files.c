@@ -8,6 +8,7 @@
 #include "hypernet.h"
 #include "files/checksum.h"
 #include "files/json.h"
+#include <locale.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -444,6 +445,7 @@ static int graph(const char *text)
 
 int main(int count, char **arguments)
 {
+    setlocale(LC_ALL, "");
     if (count == 3 && strcmp(arguments[1], "self") == 0)
         return self(arguments[2]);
     if (count == 4 && strcmp(arguments[1], "copy") == 0)
