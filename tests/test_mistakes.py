@@ -102,3 +102,35 @@ def test_rows_in_a_list():
 def test_a_number_is_no_shape():
     with pytest.raises(ValueError, match=r"Cannot convert '3' to a shape\. Pass a tuple .*, as \(3,\)\."):
         hn.Input(3)
+
+
+# ---- what belongs to outputs ----
+def two_outputs():
+    inputs = hn.Input((3,))
+    model = hn.Model(inputs, [hn.layers.Dense(2, name="a")(inputs), hn.layers.Dense(2, name="b")(inputs)])
+    model.compile(optimizer="sgd", loss="mse")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (Y, r"`y` needs 2 arrays, one for each of the outputs \['a', 'b'\]\. Received: 1 arrays\. Pass them as a list"),
+        ([Y] * 3, r"`y` needs 2 arrays, .* Received: 3 arrays\."),
+        ({"a": Y}, r'Missing data for output "b" in `y`\. You passed a data dictionary with keys \[\'a\'\]\.'),
+    ],
+)
+def test_targets_of_other_outputs(y, message):
+    with pytest.raises(ValueError, match=message):
+        two_outputs().fit(X, y, verbose=0)
+
+
+def test_rows_of_targets_in_a_list():
+    with pytest.raises(ValueError, match=r"`y` needs one array, .* Received: 6 arrays\. .*np\.stack"):
+        compiled().fit(X, list(Y), verbose=0)
+
+
+def test_gradients_of_other_outputs():
+    _, pullback = two_outputs().vjp(X)
+    with pytest.raises(ValueError, match=r"`dy` needs 2 arrays, one for each of the outputs \['a', 'b'\]"):
+        pullback([Y])

@@ -95,7 +95,7 @@ class Pullback(Generic[Result]):
 
     def __call__(self, dy: Any) -> Result:
         self._check()
-        leaves = match_structure(self._structure, self._names, dy, "pullback")
+        leaves = match_structure(self._structure, self._names, dy, "dy", of_outputs=True)
         gradients = []
         for leaf, shape, dtype, name in zip(leaves, self._shapes, self._dtypes, self._names, strict=True):
             fits = type(leaf) is np.ndarray and leaf.dtype is dtype

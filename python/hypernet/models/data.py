@@ -27,26 +27,29 @@ def _is_array(value: Any) -> bool:
     return hasattr(value, "shape") or hasattr(value, "__dlpack__")
 
 
-def match_structure(structure: Any, names: Sequence[str], given: Any, owner: str) -> list[Any]:
+def match_structure(
+    structure: Any, names: Sequence[str], given: Any, owner: str, of_outputs: bool = False
+) -> list[Any]:
     """The leaves of `given`, in the order of `structure`'s; leaves themselves may be lists of numbers.
 
-    A dict with the inputs' names serves any structure, a flat list too, and one array where there is one leaf.
+    A dict with the inputs' names serves any structure, a flat list too, and one array where there is one leaf. `owner`
+    is the layer that takes inputs, or with `of_outputs` the argument that has something for each output.
     """
     count = len(names)
     if isinstance(given, dict):
-        return _by_name(structure, names, given)
+        return _by_name(structure, names, given, f'output "{{}}" in `{owner}`' if of_outputs else 'input "{}"')
     if count == 1:
         inner = given
         while isinstance(inner, (list, tuple)) and len(inner) == 1 and (_is_array(inner[0]) or inner[0] is None):
             inner = inner[0]
         if not (isinstance(inner, (list, tuple)) and any(_is_array(item) for item in inner)):
             return [inner]
-        raise _wrong_count(owner, names, inner)
+        raise _wrong_count(owner, names, inner, of_outputs)
     leaves = _descend(structure, given)
     if leaves is None and isinstance(given, (list, tuple)) and len(given) == count:
         leaves = list(given)
     if leaves is None:
-        raise _wrong_count(owner, names, given)
+        raise _wrong_count(owner, names, given, of_outputs)
     return leaves
 
 
@@ -71,25 +74,28 @@ def _descend(structure: Any, given: Any) -> list[Any] | None:
     return leaves
 
 
-def _by_name(structure: Any, names: Sequence[str], given: dict[str, Any]) -> list[Any]:
+def _by_name(structure: Any, names: Sequence[str], given: dict[str, Any], what: str) -> list[Any]:
     leaves = _descend(structure, given)
     if leaves is not None and isinstance(structure, dict):
         return leaves
     for name in names:
         if name not in given:
             raise ValueError(
-                f'Missing data for input "{name}". You passed a data dictionary with keys {list(given)}. '
+                f"Missing data for {what.format(name)}. You passed a data dictionary with keys {list(given)}. "
                 f"Expected the following keys: {list(names)}"
             )
     return [given[name] for name in names]
 
 
-def _wrong_count(owner: str, names: Sequence[str], given: Any) -> ValueError:
+def _wrong_count(owner: str, names: Sequence[str], given: Any, of_outputs: bool) -> ValueError:
     received = len(given) if isinstance(given, (list, tuple)) else 1
     if len(names) == 1:
         mend = "Pass one array; if these are its rows, `np.stack(rows)`."
     else:
         mend = "Pass them as a list in this order, or as a dict with these keys."
+    if of_outputs:
+        count = f"{len(names)} arrays, one for each of the outputs" if len(names) > 1 else "one array, for the output"
+        return ValueError(f"`{owner}` needs {count} {list(names)}. Received: {received} arrays. {mend}")
     return ValueError(
         f'Layer "{owner}" expects {len(names)} named input(s) with keys {list(names)}, but it received {received} '
         f"input tensors. {mend}"
@@ -137,7 +143,7 @@ def convert_targets(y: Any, structure: Any, names: Sequence[str], dtype: str) ->
     """Targets, one array an output: integers stay integers (class labels), everything else takes the model's dtype."""
     if y is None:
         return None
-    leaves = match_structure(structure, names, y, "targets")
+    leaves = match_structure(structure, names, y, "y", of_outputs=True)
     return tuple(_convert_target(leaf, dtype) for leaf in leaves)
 
 
@@ -157,7 +163,7 @@ def convert_sample_weight(weight: Any, structure: Any, names: Sequence[str], dty
     elif isinstance(weight, dict):
         leaves = [weight.get(name) for name in names]
     else:
-        leaves = match_structure(structure, names, weight, "sample_weight")
+        leaves = match_structure(structure, names, weight, "sample_weight", of_outputs=True)
     return tuple(None if leaf is None else as_dtype(leaf, dtype, "sample_weight") for leaf in leaves)
 
 
