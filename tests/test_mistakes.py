@@ -134,3 +134,18 @@ def test_gradients_of_other_outputs():
     _, pullback = two_outputs().vjp(X)
     with pytest.raises(ValueError, match=r"`dy` needs 2 arrays, one for each of the outputs \['a', 'b'\]"):
         pullback([Y])
+
+
+def test_weights_that_name_nothing():
+    with pytest.raises(ValueError, match=r"keys that name no output: \['c'\]\. The outputs are \['a', 'b'\]"):
+        two_outputs().fit(X, [Y, Y], sample_weight={"a": np.ones(6), "c": np.ones(6)}, verbose=0)
+    with pytest.raises(ValueError, match="weights by label are `class_weight`"):
+        compiled().fit(X, Y, sample_weight={0: 1.0, 1: 2.0}, verbose=0)
+
+
+def test_labels_as_text():
+    """As they come out of JSON."""
+    model = hn.target_network(3, 2)
+    model.compile(loss="sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match=r"The labels in `class_weight` must be numbers, .* Received: \['0', '1'\]"):
+        model.fit(X, np.zeros(6, int), class_weight={"0": 1.0, "1": 2.0}, verbose=0)

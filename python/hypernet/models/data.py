@@ -161,6 +161,12 @@ def convert_sample_weight(weight: Any, structure: Any, names: Sequence[str], dty
     if _is_array(weight) or (isinstance(weight, (list, tuple)) and not any(_is_array(w) or w is None for w in weight)):
         leaves = [weight] * len(names)
     elif isinstance(weight, dict):
+        unknown = [key for key in weight if key not in names]
+        if unknown:
+            raise ValueError(
+                f"`sample_weight` has keys that name no output: {unknown}. The outputs are {list(names)}; weights by "
+                "label are `class_weight`."
+            )
         leaves = [weight.get(name) for name in names]
     else:
         leaves = match_structure(structure, names, weight, "sample_weight", of_outputs=True)

@@ -18,13 +18,16 @@ def apply_class_weight(examples: Examples, class_weight: Any, dtype: str) -> Exa
     Raises
     ------
     ValueError
-        Several outputs, or no dict.
+        Several outputs, or no dict of numbers.
     """
     assert examples.targets is not None
     if len(examples.targets) != 1:
         raise ValueError("`class_weight` is only supported for Models with a single output.")
     if not isinstance(class_weight, dict):
         raise ValueError(f"`class_weight` must be a dict {{label: weight}}. Received: class_weight={class_weight}")
+    strange = [label for label in class_weight if not isinstance(label, (int, float, np.number))]
+    if strange:
+        raise ValueError(f"The labels in `class_weight` must be numbers, as in the targets. Received: {strange}")
     labels = _labels(examples.targets[0])
     found, places = np.unique(labels, return_inverse=True)
     by_label = np.array([class_weight.get(int(label), 1.0) for label in found], dtype)
