@@ -149,3 +149,19 @@ def test_labels_as_text():
     model.compile(loss="sparse_categorical_crossentropy")
     with pytest.raises(ValueError, match=r"The labels in `class_weight` must be numbers, .* Received: \['0', '1'\]"):
         model.fit(X, np.zeros(6, int), class_weight={"0": 1.0, "1": 2.0}, verbose=0)
+
+
+@pytest.mark.parametrize(("error", "says"), [(RuntimeError, "Unsupported dtype"), (BufferError, "Can't export")])
+def test_tensors_that_numpy_cannot_take(error, says):
+    class Tensor:
+        shape, dtype, device = (6, 3), "bfloat16", "cuda:0"
+
+        def __dlpack_device__(self):
+            return 1, 0
+
+        def __dlpack__(self, **_):
+            raise error(says)
+
+    message = rf"NumPy cannot take a Tensor \(dtype bfloat16, device cuda:0\): {says} Convert it to float32"
+    with pytest.raises(ValueError, match=message):
+        compiled().predict(Tensor(), verbose=0)

@@ -32,7 +32,14 @@ def as_array(value: Any) -> Array:
     elif isinstance(value, np.ndarray) or not hasattr(value, "__dlpack__"):
         array = _from_sequence(value) if isinstance(value, (list, tuple)) else np.asarray(value)
     else:
-        array = np.from_dlpack(value)
+        try:
+            array = np.from_dlpack(value)
+        except (BufferError, RuntimeError) as error:
+            came = ", ".join(f"{name} {getattr(value, name)}" for name in ("dtype", "device") if hasattr(value, name))
+            raise DtypeError(
+                f"Invalid dtype or device: NumPy cannot take a {type(value).__name__} ({came}): {error} Convert it to "
+                "float32 or integers, on the CPU."
+            ) from error
     if array.dtype.kind not in "fiub":
         if array.ndim == 0 and array.dtype.kind == "O":
             raise DtypeError(
