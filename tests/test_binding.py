@@ -353,6 +353,33 @@ def test_outs_of_one_another():
         model.predict((numbers(3, 2),), (out, out), False, 0, 0)
 
 
+def test_overlap_through_another_object_is_found():
+    """An object over an array's memory is used in place, as the array would be."""
+    model = network(3, 3)
+    both = np.ones((4, 3), np.float32)
+    with pytest.raises(ValueError, match="out 0 overlaps the memory of an input"):
+        predict(model, memoryview(both), out=both)
+    conditions, inputs = np.ones((5, 4), np.float32), numbers(5, 3)
+    with pytest.raises(ValueError, match="a condition"):
+        hyper().predict((memoryview(conditions),), (inputs,), "rows", (conditions[:, :2],), False, 0, 0)
+    gradient = np.zeros(model.store.count, np.float32)
+    with pytest.raises(ValueError, match="what the step reads"):
+        model.step(
+            (memoryview(gradient)[:12].cast("B").cast("f", (4, 3)),),
+            (numbers(4, 3),),
+            (None,),
+            (MSE,),
+            "gradients",
+            False,
+            0,
+            0,
+            1.0,
+            gradient,
+        )
+    away = both.astype("float64")  # converted, so that nobody reads it any more
+    np.testing.assert_array_equal(predict(model, away, out=both), predict(model, away))
+
+
 def test_hyper_outs_and_conditions():
     model = hyper()
     both = np.zeros((5, 6), np.float32)

@@ -300,19 +300,28 @@ int array_check_outside(PyArrayObject *written, const void *data, size_t bytes, 
     return low < start + bytes && start < high ? overlap_raise(role, what) : 0;
 }
 
-int array_check_apart(const binding_state *state, PyArrayObject *written, PyObject *other, role role, const char *what)
+int array_check_apart(const binding_state *state, PyArrayObject *written, PyArrayObject *other, role role,
+                      const char *what)
 {
     uintptr_t low, high, start, end;
-    if (!PyArray_Check(other))
-        return 0; /* it was converted, so nobody reads it any more */
     bounds(written, &low, &high);
-    bounds((PyArrayObject *)other, &start, &end);
+    bounds(other, &start, &end);
     if (low >= end || start >= high)
         return 0;
-    PyObject *shared = PyObject_CallFunctionObjArgs(state->shares_memory, (PyObject *)written, other, NULL);
+    PyObject *shared = PyObject_CallFunctionObjArgs(state->shares_memory, (PyObject *)written, (PyObject *)other, NULL);
     int overlaps = shared ? PyObject_IsTrue(shared) : -1;
     Py_XDECREF(shared);
     return overlaps > 0 ? overlap_raise(role, what) : overlaps;
+}
+
+/* What is held is what is read, be it an array that came, a converted one, or one over another object's memory. */
+int held_check_apart(const binding_state *state, const held *held, int32_t first, int32_t end, PyArrayObject *written,
+                     role role, const char *what)
+{
+    for (int32_t i = first; i < end; i++)
+        if (array_check_apart(state, written, (PyArrayObject *)held->objects[i], role, what) < 0)
+            return -1;
+    return 0;
 }
 
 /* ---- views ---- */

@@ -50,8 +50,12 @@ PyArrayObject *array_new_vector(held *held, hn_dtype dtype, int64_t count);
 PyArrayObject *array_use_out(held *held, PyObject *given, hn_dtype dtype, const lead *lead, const hn_shape *sample,
                              role role);
 
-/* ValueError if `written` shares memory with another array, or with a block of memory. */
-int array_check_apart(const binding_state *state, PyArrayObject *written, PyObject *other, role role, const char *what);
+/* ValueError if `written` shares memory with another array, with the arrays `first` .. `end` - 1 that a call holds, or
+   with a block of memory. */
+int array_check_apart(const binding_state *state, PyArrayObject *written, PyArrayObject *other, role role,
+                      const char *what);
+int held_check_apart(const binding_state *state, const held *held, int32_t first, int32_t end, PyArrayObject *written,
+                     role role, const char *what);
 int array_check_outside(PyArrayObject *written, const void *data, size_t bytes, role role, const char *what);
 
 /* Groups and rows of an array whose first axes are `lead` and whose samples have `size` elements. */

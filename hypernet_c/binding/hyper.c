@@ -428,24 +428,19 @@ int hyper_check_outside(const HyperObject *hyper, PyArrayObject *written, role r
                                 "the weights") < 0)
             return -1;
     const binding_state *state = state_of((PyObject *)hyper);
-    return hyper->base ? array_check_apart(state, written, (PyObject *)hyper->base, role, "the base") : 0;
+    return hyper->base ? array_check_apart(state, written, hyper->base, role, "the base") : 0;
 }
 
-int hyper_call_outputs(hyper_call *call, PyObject *out, PyObject *conditions, PyObject *inputs)
+int hyper_call_outputs(hyper_call *call, PyObject *out)
 {
     const HyperObject *hyper = call->hyper;
+    int32_t conditions = hyper->generator ? hyper->generator->input_count : 1;
     if (network_outputs_take(hyper->target, &call->held, hn_hyper_target_plan(call->item->plan), &call->lead, out,
-                             inputs, call->results, call->outputs) < 0)
+                             conditions, call->results, call->outputs) < 0)
         return -1;
-    for (int32_t i = 0; out != Py_None && i < hyper->target->output_count; i++) {
-        role role = {"out", i};
-        for (Py_ssize_t c = 0; c < PyTuple_GET_SIZE(conditions); c++)
-            if (array_check_apart(state_of((PyObject *)hyper), call->results[i], PyTuple_GET_ITEM(conditions, c), role,
-                                  "a condition") < 0)
-                return -1;
-        if (hyper_check_outside(hyper, call->results[i], role) < 0)
+    for (int32_t i = 0; out != Py_None && i < hyper->target->output_count; i++)
+        if (hyper_check_outside(hyper, call->results[i], (role){"out", i}) < 0)
             return -1;
-    }
     return 0;
 }
 
@@ -483,7 +478,7 @@ static PyObject *hyper_predict(PyObject *self, PyObject *const *args, Py_ssize_t
         return NULL;
     if (hyper_call_begin(&call, self, args[0], args[1], args[2]) == 0 &&
         hyper_call_weights(&call, weights) == 0 &&
-        hyper_call_outputs(&call, args[3], args[0], args[1]) == 0) {
+        hyper_call_outputs(&call, args[3]) == 0) {
         call.run.training = training;
         call.run.seed = seed;
         call.run.call = number;

@@ -36,7 +36,7 @@ typedef struct hyper_call {
    is there, after an error too. */
 int hyper_call_begin(hyper_call *call, PyObject *self, PyObject *conditions, PyObject *inputs, PyObject *mode);
 /* Arrays for the outputs: new, or those of `out`. */
-int hyper_call_outputs(hyper_call *call, PyObject *out, PyObject *conditions, PyObject *inputs);
+int hyper_call_outputs(hyper_call *call, PyObject *out);
 int hyper_call_memory(hyper_call *call, hn_mode mode);
 /* The flat vector `given` (None: nothing) is to be used instead of the stores' numbers. */
 int hyper_call_weights(hyper_call *call, PyObject *given);

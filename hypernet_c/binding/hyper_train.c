@@ -178,7 +178,7 @@ static int step_begin(step_call *step, PyObject *self, PyObject *const *args, in
     memset(&step->sums, 0, sizeof step->sums);
     step->penalty = 0.0;
     if (hyper_call_begin(call, self, args[0], args[1], args[5]) < 0 ||
-        hyper_call_outputs(call, Py_None, args[0], args[1]) < 0 ||
+        hyper_call_outputs(call, Py_None) < 0 ||
         losses_take(&call->held, &call->lead, hn_hyper_target_plan(call->item->plan), call->hyper->target->dtype,
                     args[2], args[3], args[4], &step->data) < 0 ||
         value_number(normalizer, "normalizer", &call->run.normalizer) < 0 ||
@@ -201,18 +201,15 @@ static PyObject *step_result(const step_call *step)
 }
 
 /* The caller's gradient array, which may overlap nothing that is read. */
-static PyArrayObject *gradient_take(hyper_call *call, PyObject *given, PyObject *const *args)
+static PyArrayObject *gradient_take(hyper_call *call, PyObject *given)
 {
     const HyperObject *hyper = call->hyper;
     role role = {"gradient", 0};
+    int32_t taken = call->held.count;
     PyArrayObject *array = array_use_vector(&call->held, given, hyper->target->dtype, hyper->gradient_count, 1, role);
-    if (!array)
+    if (!array || held_check_apart(state_of((PyObject *)hyper), &call->held, 0, taken, array, role,
+                                   "what the step reads") < 0)
         return NULL;
-    for (int group = 0; group < 4; group++) /* conditions, inputs, targets, weights */
-        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[group]); i++)
-            if (array_check_apart(state_of((PyObject *)hyper), array, PyTuple_GET_ITEM(args[group], i), role,
-                                  "what the step reads") < 0)
-                return NULL;
     return hyper_check_outside(hyper, array, role) < 0 ? NULL : array;
 }
 
@@ -244,7 +241,7 @@ PyObject *hyper_step(PyObject *self, PyObject *const *args, Py_ssize_t count)
     if (!step.backward && strcmp(kind, "evaluate") != 0)
         return PyErr_Format(PyExc_ValueError, "kind is \"evaluate\" or \"gradients\", received \"%s\"", kind);
     if (step_begin(&step, self, args, training, args[8], args[9], args[10]) == 0 &&
-        (!step.backward || (gradient = gradient_take(&step.call, args[11], args))) &&
+        (!step.backward || (gradient = gradient_take(&step.call, args[11]))) &&
         step_run(&step, gradient) == 0)
         result = step_result(&step);
     hyper_call_end(&step.call);

@@ -195,24 +195,23 @@ int network_inputs_take(const NetworkObject *network, held *held, PyObject *tupl
 }
 
 /* `out` may overlap neither what came in, nor the weights, nor another out. */
-static int out_check(const NetworkObject *network, PyArrayObject *array, PyObject *inputs, PyArrayObject **others,
-                     int32_t index)
+static int out_check(const NetworkObject *network, const held *held, int32_t conditions, int32_t taken, int32_t index)
 {
     const binding_state *state = state_of((PyObject *)network);
+    PyArrayObject *array = (PyArrayObject *)held->objects[taken + index];
     role role = {"out", index};
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(inputs); i++)
-        if (array_check_apart(state, array, PyTuple_GET_ITEM(inputs, i), role, "an input") < 0)
-            return -1;
-    for (int32_t i = 0; i < index; i++)
-        if (array_check_apart(state, array, (PyObject *)others[i], role, "another out") < 0)
-            return -1;
+    if (held_check_apart(state, held, 0, conditions, array, role, "a condition") < 0 ||
+        held_check_apart(state, held, conditions, taken, array, role, "an input") < 0 ||
+        held_check_apart(state, held, taken, taken + index, array, role, "another out") < 0)
+        return -1;
     const StoreObject *store = network->store;
     return store ? array_check_outside(array, store->data, store_bytes(store), role, "the weights") : 0;
 }
 
 int network_outputs_take(const NetworkObject *network, held *held, const hn_plan *plan, const lead *lead,
-                         PyObject *out, PyObject *inputs, PyArrayObject **arrays, hn_view *views)
+                         PyObject *out, int32_t conditions, PyArrayObject **arrays, hn_view *views)
 {
+    int32_t taken = held->count;
     if (out != Py_None && tuple_check(out, network->output_count, "arrays of out") < 0)
         return -1;
     for (int32_t i = 0; i < network->output_count; i++) {
@@ -222,7 +221,7 @@ int network_outputs_take(const NetworkObject *network, held *held, const hn_plan
         else
             arrays[i] = array_use_out(held, PyTuple_GET_ITEM(out, i), info->dtype, lead, &info->shape,
                                       (role){"out", i});
-        if (!arrays[i] || (out != Py_None && out_check(network, arrays[i], inputs, arrays, i) < 0))
+        if (!arrays[i] || (out != Py_None && out_check(network, held, conditions, taken, i) < 0))
             return -1;
         views[i] = array_view(arrays[i], lead, hn_shape_size(&info->shape));
     }
@@ -396,7 +395,7 @@ static PyObject *network_predict(PyObject *self, PyObject *const *args, Py_ssize
     if (training < 0 || network_check_store((NetworkObject *)self) < 0)
         return NULL;
     if (network_call_begin(&call, self, args[0]) == 0 &&
-        network_outputs_take(call.network, &call.held, call.item->plan, &call.lead, args[1], args[0], call.results,
+        network_outputs_take(call.network, &call.held, call.item->plan, &call.lead, args[1], 0, call.results,
                              call.outputs) == 0) {
         call.run.training = training;
         call.run.seed = seed;

@@ -27,10 +27,10 @@ const hn_tensor_info *network_input(const NetworkObject *network, int32_t index)
 int network_inputs_take(const NetworkObject *network, held *held, PyObject *tuple, lead *lead, const char *what,
                         hn_view *views, hn_shape *shapes);
 
-/* Arrays to write the outputs of `plan` to: new ones, or those of the tuple `out`, checked against `inputs` (a tuple of
-   what came) and the store. */
+/* Arrays to write the outputs of `plan` to: new ones, or those of the tuple `out`, checked against the store and all
+   that is held: `conditions` conditions, then inputs. */
 int network_outputs_take(const NetworkObject *network, held *held, const hn_plan *plan, const lead *lead,
-                         PyObject *out, PyObject *inputs, PyArrayObject **arrays, hn_view *views);
+                         PyObject *out, int32_t conditions, PyArrayObject **arrays, hn_view *views);
 
 /* RuntimeError if there are weights but no store that they are in. */
 int network_check_store(const NetworkObject *network);

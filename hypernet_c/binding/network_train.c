@@ -217,7 +217,7 @@ static int step_begin(network_call *call, gradient_call *to, loss_data *data, Py
     memset(&to->sums, 0, sizeof to->sums);
     to->losses = data;
     if (network_call_begin(call, self, args[0]) < 0 || value_number(normalizer, "normalizer", &value) < 0 ||
-        network_outputs_take(call->network, &call->held, call->item->plan, &call->lead, Py_None, args[0],
+        network_outputs_take(call->network, &call->held, call->item->plan, &call->lead, Py_None, 0,
                              call->results, call->outputs) < 0)
         return -1;
     to->activity_scale = call->lead.rows > 0 ? value / (double)call->lead.rows : 0.0;
@@ -232,18 +232,15 @@ static PyObject *step_result(const network_call *call, const gradient_call *to)
 }
 
 /* The caller's gradient array, which may overlap nothing that is read. */
-static int gradient_take(network_call *call, gradient_call *to, PyObject *given, PyObject *const *args)
+static int gradient_take(network_call *call, gradient_call *to, PyObject *given)
 {
     const NetworkObject *network = call->network;
     role role = {"gradient", 0};
+    int32_t taken = call->held.count;
     PyArrayObject *array = array_use_vector(&call->held, given, network->dtype, network->parameter_count, 1, role);
-    if (!array)
+    if (!array || held_check_apart(state_of((PyObject *)network), &call->held, 0, taken, array, role,
+                                   "what the step reads") < 0)
         return -1;
-    for (int group = 0; group < 3; group++) /* inputs, targets, weights */
-        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[group]); i++)
-            if (array_check_apart(state_of((PyObject *)network), array, PyTuple_GET_ITEM(args[group], i), role,
-                                  "what the step reads") < 0)
-                return -1;
     to->params = PyArray_DATA(array);
     const StoreObject *store = network->store;
     return store ? array_check_outside(array, store->data, store_bytes(store), role, "the weights") : 0;
@@ -269,7 +266,7 @@ PyObject *network_step(PyObject *self, PyObject *const *args, Py_ssize_t count)
     if (value_seed(args[6], args[7], &seed, &number) < 0)
         return NULL;
     if (step_begin(&call, &to, &data, self, args, args[8]) == 0 &&
-        (!to.backward || gradient_take(&call, &to, args[9], args) == 0)) {
+        (!to.backward || gradient_take(&call, &to, args[9]) == 0)) {
         call.run.training = training;
         call.run.seed = seed;
         call.run.call = number;
