@@ -10,7 +10,7 @@ import hypernet as hn
 import numpy as np
 import pytest
 
-from c_build import COMPILER, LIBRARY, ROOT, library, run, sources
+from c_build import COMPILER, LIBRARY, ROOT, library, run
 
 EXAMPLES = ROOT / "examples"
 
@@ -33,19 +33,12 @@ def prediction(program: Path, *arguments: object) -> np.ndarray:
 
 
 def test_plain_compile_line(tmp_path: Path) -> None:
-    """All sources on one line, with no flags that matter: as the README and the examples say."""
-    run(
-        *COMPILER,
-        "-O0",
-        f"-I{LIBRARY}",
-        EXAMPLES / "specialize.c",
-        *sources(),
-        "-lm",
-        "-lpthread",
-        "-o",
-        tmp_path / "x",
-    )
-    assert subprocess.run([tmp_path / "x"], capture_output=True).returncode == 2
+    """The README's command as it stands (but for the level of optimisation, which takes its time)."""
+    found = re.search(r"^cc -O2 (-Ihypernet_c .*?) -o specialize$", (ROOT / "README.md").read_text(), re.M | re.S)
+    assert found
+    line = f"cd '{ROOT}' && {' '.join(COMPILER)} -O0 {found[1]} -o '{tmp_path}/specialize'"
+    run("bash", "-c", line)
+    assert subprocess.run([tmp_path / "specialize"], capture_output=True).returncode == 2
 
 
 def test_examples_include_the_public_header_only() -> None:
