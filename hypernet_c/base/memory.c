@@ -29,7 +29,8 @@ void *hn_memory_allocate(size_t count, size_t size, hn_error *error)
     size_t bytes, total;
     char *block = NULL;
     if (!hn_size_multiply(count, size, &bytes) || !hn_size_add(bytes, HN_ALIGNMENT + sizeof(void *), &total)) {
-        hn_error_set(error, HN_ERROR_MEMORY, "%zu elements of %zu bytes do not fit into the address space", count, size);
+        hn_error_set(error, HN_ERROR_MEMORY, "%zu elements of %zu bytes do not fit into the address space", count,
+                     size);
         return NULL;
     }
     if (!must_fail())
