@@ -55,7 +55,8 @@ static hn_status choose_isa(hn_isa *isa, hn_error *error)
         if (strcmp(wanted, names[i]) == 0) {
             if (!hn_isa_available((hn_isa)i))
                 return hn_error_set(error, HN_ERROR_VALUE,
-                                    "HYPERNET_ISA=%s: this processor (or build) cannot run it; unset the variable", wanted);
+                                    "HYPERNET_ISA=%s: this processor (or build) cannot run it; unset the variable",
+                                    wanted);
             *isa = (hn_isa)i;
             return HN_OK;
         }
