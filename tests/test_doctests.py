@@ -44,3 +44,19 @@ def test_public_classes_and_functions_have_examples(name):
     classes = {key: value for key, value in values.items() if inspect.isclass(value)}
     assert not undocumented
     assert not [key for key, value in classes.items() if ">>>" not in inspect.getdoc(value)]
+
+
+# Methods that give and take what other methods explain.
+WITHOUT_EXAMPLE = {
+    "compile_from_config", "from_config", "get_compile_config", "get_config", "reset_metrics"
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("owner", [hypernet, hypernet.Model, hypernet.Sequential, hypernet.HyperModel, hypernet.saving])
+def test_public_functions_and_methods_have_examples(owner):
+    """Nothing public is left without one: functions of the package, methods of models."""
+    names = owner.__all__ if inspect.ismodule(owner) else [name for name in dir(owner) if not name.startswith("_")]
+    functions = {name: getattr(owner, name) for name in names if name not in WITHOUT_EXAMPLE}
+    functions = {name: value for name, value in functions.items() if inspect.isroutine(value)}
+    assert len(functions) >= 4
+    assert not [name for name, value in functions.items() if ">>>" not in (inspect.getdoc(value) or "")]

@@ -11,6 +11,12 @@ def get_num_threads() -> int:
     """How many threads a call may use.
 
     By default what affinity and cgroup quota allow; HYPERNET_NUM_THREADS, then OMP_NUM_THREADS, override it.
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.get_num_threads() >= 1
+    True
     """
     return _core.get_num_threads()
 
@@ -39,7 +45,16 @@ def set_num_threads(threads: int) -> None:
 
 
 def show_config() -> None:
-    """Print the version, the instruction sets (the one in use first) and the number of threads."""
+    """Print the version, the instruction sets (the one in use first) and the number of threads.
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> hn.show_config()
+    hypernet ...
+    instruction set: ...
+    threads: ...
+    """
     others = [isa for isa in _core.available_isas() if isa != _core.isa()]
     print(f"hypernet {_core.__version__}")
     print(f"instruction set: {_core.isa()}" + (f" (available: {', '.join(others)})" if others else ""))

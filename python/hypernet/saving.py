@@ -78,6 +78,16 @@ def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool = T
     ------
     NotImplementedError, ValueError
         See `Model.save`; a layer or loss that has no configuration.
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> import os, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.safetensors")
+    ...     hn.saving.save_model(hn.target_network(3, 2), path)
+    ...     hn.saving.load_model(path).output_shape
+    (None, 2)
     """
     if kwargs:
         raise NotImplementedError(f"save: {', '.join(map(repr, kwargs))} is not built.")
@@ -94,7 +104,19 @@ def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool = T
 
 
 def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-    """Save the weights alone (and the base of a HyperModel that has one)."""
+    """Save the weights alone (and the base of a HyperModel that has one).
+
+    Examples
+    --------
+    See `Model.save_weights`.
+
+    >>> import hypernet as hn
+    >>> import os, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     hn.saving.save_weights(hn.target_network(3, 2), os.path.join(folder, "weights.safetensors"))
+    ...     os.listdir(folder)
+    ['weights.safetensors']
+    """
     path = _free_path(filepath, overwrite)
     tensors = {name: weight.value for name, weight in file_entries(model)}
     base = getattr(model, "_base", None)
@@ -338,6 +360,18 @@ def load_weights(model: Any, filepath: str | os.PathLike[str], **kwargs: Any) ->
     """Load the weights of a file into a model of the same layers; if they do not fit: ValueError, nothing changed.
 
     Names that a user gave must agree; layers whose names were counted up may have other numbers.
+
+    Examples
+    --------
+    >>> import hypernet as hn
+    >>> import os, tempfile
+    >>> model, other = hn.target_network(3, 2), hn.target_network(3, 2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "weights.safetensors")
+    ...     hn.saving.save_weights(model, path)
+    ...     hn.saving.load_weights(other, path)
+    >>> bool((model.params == other.params).all())
+    True
     """
     if any(value for value in kwargs.values()):
         raise NotImplementedError(f"load_weights: {', '.join(map(repr, kwargs))} is not built.")

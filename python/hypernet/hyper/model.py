@@ -237,7 +237,16 @@ class HyperModel(HyperPullbacks, HyperData, ParameterVector, Trainer):
     variables = weights
 
     def count_params(self) -> int:
-        """Number of weights: the generator's and the target's own."""
+        """Number of weights: the generator's and the target's own.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> target = hn.target_network(3, 2)
+        >>> hyper = hn.HyperModel(hn.hypernetwork(4, target.count_params()), target)
+        >>> hyper.count_params() == hyper.generator.count_params()
+        True
+        """
         return self._gradient_size
 
     def _bring_together(self) -> None:
@@ -312,6 +321,16 @@ class HyperModel(HyperPullbacks, HyperData, ParameterVector, Trainer):
         out : array (N, P), optional
             Where to write.
 
+        Returns
+        -------
+        array (N, P)
+            With the base, where there is one; `out`, if given.
+
+        Raises
+        ------
+        ValueError
+            A wrong shape of `cond` or `out`.
+
         Examples
         --------
         >>> import hypernet as hn
@@ -331,7 +350,21 @@ class HyperModel(HyperPullbacks, HyperData, ParameterVector, Trainer):
         return theta
 
     def generate_weights(self, cond: Any) -> dict[str, Array]:
-        """The generated weights by name: {"dense/kernel": (N, in, out), ...}, views of one (N, P) array."""
+        """The generated weights by name: {"dense/kernel": (N, in, out), ...}, views of one (N, P) array.
+
+        Parameters
+        ----------
+        cond : array, or nested arrays
+            N conditions, or one without its leading axis.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> target = hn.target_network(3, 2)
+        >>> hyper = hn.HyperModel(hn.hypernetwork(4, target.count_params()), target)
+        >>> [view.shape for view in hyper.generate_weights(hn.ones((5, 4))).values()]
+        [(5, 3, 128), (5, 128), (5, 128, 2), (5, 2)]
+        """
         weights = self._generated_weights()
         return unflatten(self.name, self.generated, [weight.shape for weight in weights], self.generate(cond))
 
@@ -386,7 +419,21 @@ class HyperModel(HyperPullbacks, HyperData, ParameterVector, Trainer):
         return [("Generator", self._generator), ("Target", self._target)]
 
     def summary(self, line_length: int | None = None, print_fn: Any = None, **kwargs: Any) -> None:
-        """Print tables of generator and target; the totals count the generator's weights and the target's own."""
+        """Print tables of generator and target; the totals count the generator's weights and the target's own.
+
+        Parameters
+        ----------
+        line_length, print_fn, expand_nested, show_trainable
+            See `Model.summary`.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> target = hn.target_network(3, 2)
+        >>> hyper = hn.HyperModel(hn.hypernetwork(4, target.count_params()), target)
+        >>> hyper.summary(print_fn=lambda text: print("Generator" in text and "Target" in text))
+        True
+        """
         from ..models.summary import print_summary
 
         expand, show = kwargs.pop("expand_nested", False), kwargs.pop("show_trainable", False)
@@ -396,7 +443,21 @@ class HyperModel(HyperPullbacks, HyperData, ParameterVector, Trainer):
         print_summary(self, line_length, positions, print_fn, expand, show, layer_range)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """Generator or target, by name or position."""
+        """Generator or target, by name or position.
+
+        Raises
+        ------
+        ValueError
+            There is none; or both or neither are given.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> target = hn.target_network(3, 2)
+        >>> hyper = hn.HyperModel(hn.hypernetwork(4, target.count_params()), target)
+        >>> hyper.get_layer(index=1) is target
+        True
+        """
         if (name is None) == (index is None):
             raise ValueError("Provide either a layer name or layer index at `get_layer`.")
         if index is not None:

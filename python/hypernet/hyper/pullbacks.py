@@ -107,7 +107,26 @@ class HyperPullbacks(HyperData):
     ) -> tuple[Array, Pullback[GenerateGradients]]:
         """The generated weights (N, P), and a function from their gradient to those of condition and parameters.
 
-        The pullback's `.params` has the layout of `params`; the target's own weights have gradient zero there.
+        Parameters
+        ----------
+        cond : array, or nested arrays
+            N conditions, or one without its leading axis.
+        training : bool
+            True: dropout acts; the pullback repeats its masks.
+        seed : int, optional
+            For dropout.
+
+        Returns
+        -------
+        theta : array (N, P)
+        pullback : callable
+            `pullback(dtheta)` has `.condition` (shaped and nested as cond; None for ids) and `.params`, laid out as
+            `params`; the target's own weights have gradient zero there.
+
+        Raises
+        ------
+        RuntimeError
+            From the pullback, when the parameters have changed since.
 
         Examples
         --------

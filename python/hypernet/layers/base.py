@@ -243,7 +243,16 @@ class Layer:
         return [((batch, *output), dtype)]
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights for inputs of this shape (the batch first; a list of shapes for several inputs)."""
+        """Make the weights for inputs of this shape (the batch first; a list of shapes for several inputs).
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> layer = hn.layers.Dense(2)
+        >>> layer.build((None, 3))
+        >>> layer.count_params()
+        8
+        """
         several = self._takes_list or (isinstance(input_shape, list) and isinstance(input_shape[0], (tuple, list)))
         shapes = [standard_shape(shape) for shape in input_shape] if several else [standard_shape(input_shape)]
         self._build(shapes, ["int64" if self._takes_ids else self.dtype] * len(shapes))

@@ -167,6 +167,13 @@ class Model(ModelData, ParameterVector, Trainer, Layer):
         ------
         ValueError
             There is none; or both or neither are given.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> model = hn.Sequential([hn.Input((3,)), hn.layers.Dense(2, name="head")])
+        >>> model.get_layer("head") is model.get_layer(index=0)
+        True
         """
         if index is not None and name is not None:
             raise ValueError(f"Provide only a layer name or a layer index. Received: index={index}, name={name}.")
@@ -203,6 +210,12 @@ class Model(ModelData, ParameterVector, Trainer, Layer):
             Called with the text instead of printing it.
         expand_nested, show_trainable : bool
             List the layers of nested models; a column that says what training changes.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> hn.Sequential([hn.Input((3,)), hn.layers.Dense(2)], name="small").summary(print_fn=lambda text: print(text[:14]))
+        Model: "small"
         """
         from .summary import print_summary
 
@@ -242,6 +255,12 @@ class Model(ModelData, ParameterVector, Trainer, Layer):
         ------
         ValueError
             The model is not built.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> hn.target_network(100, 10).count_params()
+        14218
         """
         return Layer.count_params(self)
 
@@ -322,7 +341,14 @@ class Model(ModelData, ParameterVector, Trainer, Layer):
         return pack_outputs(self._known("outputs").output_structure, outputs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Shape of the output for inputs of this shape, the batch first in both."""
+        """Shape of the output for inputs of this shape, the batch first in both.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> hn.target_network(3, 2).compute_output_shape((7, 3))
+        (7, 2)
+        """
         topology = self._known("inputs")
         shapes = [tuple(input_shape)] if topology.input_structure == 0 else [tuple(shape) for shape in input_shape]
         results = topology.infer(shapes, [tensor.dtype for tensor in topology.inputs])

@@ -104,7 +104,14 @@ class ParameterVector:
         return unflatten(self.name, self._entry_names(), [weight.shape for weight in weights], vector)
 
     def get_weights(self) -> list[Array]:
-        """Writable copies of the weights, in Keras's order."""
+        """Writable copies of the weights, in Keras's order.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> [weight.shape for weight in hn.target_network(3, 2).get_weights()]
+        [(3, 128), (128,), (128, 2), (2,)]
+        """
         return [weight.numpy() for weight in self._weights_in_order()]
 
     def set_weights(self, weights: Any) -> None:
@@ -136,25 +143,73 @@ class ParameterVector:
     def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
         """Save configuration, weights, compile arguments and optimizer state to a `.safetensors` file.
 
+        Parameters
+        ----------
+        filepath : str
+        overwrite : bool
+            False: an existing file raises FileExistsError.
+
         Raises
         ------
         NotImplementedError
             `.keras` and `.h5` are not built.
         ValueError
             Another ending.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> import os, tempfile
+        >>> model = hn.target_network(3, 2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "model.safetensors")
+        ...     model.save(path)
+        ...     bool((hn.saving.load_model(path).params == model.params).all())
+        True
         """
         from ..saving import save_model
 
         save_model(self, filepath, overwrite=overwrite, **kwargs)
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-        """Save the weights alone to a `.safetensors` file."""
+        """Save the weights alone to a `.safetensors` file; errors as `save`'s.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> import os, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "weights.safetensors")
+        ...     hn.target_network(3, 2).save_weights(path)
+        ...     os.listdir(folder)
+        ['weights.safetensors']
+        """
         from ..saving import save_weights
 
         save_weights(self, filepath, overwrite=overwrite)
 
     def load_weights(self, filepath: str | os.PathLike[str], **kwargs: Any) -> None:
-        """Load weights that `save_weights` or `save` wrote; a file that does not fit raises and changes nothing."""
+        """Load weights that `save_weights` or `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged, or does not fit; nothing is changed.
+        OSError
+            It cannot be read.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> import os, tempfile
+        >>> model, other = hn.target_network(3, 2), hn.target_network(3, 2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "weights.safetensors")
+        ...     model.save_weights(path)
+        ...     other.load_weights(path)
+        >>> bool((model.params == other.params).all())
+        True
+        """
         from ..saving import load_weights
 
         load_weights(self, filepath, **kwargs)

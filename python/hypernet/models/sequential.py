@@ -68,6 +68,14 @@ class Sequential(Model):
         ------
         ValueError
             It is no layer, its name is taken, or its weights do not fit what comes below; the model stays as it was.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> model = hn.Sequential([hn.Input((3,))])
+        >>> model.add(hn.layers.Dense(2))
+        >>> model.output_shape
+        (None, 2)
         """
         self._append(layer)
         if rebuild:
@@ -78,7 +86,20 @@ class Sequential(Model):
                 raise
 
     def pop(self, rebuild: bool = True) -> Layer:
-        """Remove the last layer and return it."""
+        """Remove the last layer and return it.
+
+        Raises
+        ------
+        IndexError
+            There is none.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> model = hn.Sequential([hn.Input((3,)), hn.layers.Dense(2), hn.layers.Softmax()])
+        >>> type(model.pop()).__name__, len(model.layers)
+        ('Softmax', 1)
+        """
         if not self._stack:
             raise IndexError(f"Sequential model '{self.name}' has no layers to pop.")
         layer = self._stack.pop()
@@ -142,7 +163,16 @@ class Sequential(Model):
             self._set_topology(Topology(start, tensor))
 
     def build(self, input_shape: Any = None) -> None:
-        """Build for inputs of this shape, the batch first."""
+        """Build for inputs of this shape, the batch first.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> model = hn.Sequential([hn.layers.Dense(2)])
+        >>> model.build((None, 3))
+        >>> model.count_params()
+        8
+        """
         shape = standard_shape(input_shape)
         if not self._stack:
             raise ValueError(

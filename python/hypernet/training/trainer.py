@@ -387,6 +387,18 @@ class Trainer(Compiled):
     ) -> Any:
         """One update with all of the data; loss and metrics of it.
 
+        Parameters
+        ----------
+        x, y, sample_weight, class_weight
+            See `fit`; arrays only.
+        return_dict : bool
+            True: the values by their names.
+
+        Returns
+        -------
+        float, list of float, or dict
+            The loss and the metrics before the update.
+
         Examples
         --------
         >>> import hypernet as hn
@@ -405,7 +417,23 @@ class Trainer(Compiled):
         return logs if return_dict else self._in_order(logs)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """Loss and metrics of one batch; nothing is updated."""
+        """Loss and metrics of one batch; nothing is updated.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            See `fit`; arrays only.
+        return_dict : bool
+            True: the values by their names.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> model = hn.Sequential([hn.Input((1,)), hn.layers.Dense(1, kernel_initializer="zeros")])
+        >>> model.compile(loss="mse")
+        >>> model.test_on_batch(hn.ones((4, 1)), hn.ones((4, 1)), return_dict=True)
+        {'loss': 1.0}
+        """
         self._require_compiled("test_on_batch")
         examples = self._examples(x, y, sample_weight)
         self.reset_metrics()
@@ -414,7 +442,14 @@ class Trainer(Compiled):
         return logs if return_dict else self._in_order(logs)
 
     def predict_on_batch(self, x: Any) -> Any:
-        """Outputs for one batch."""
+        """Outputs for one batch, in one call.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> hn.target_network(3, 2).predict_on_batch(hn.ones((4, 3))).shape
+        (4, 2)
+        """
         me: Any = self
         return me._pack_outputs(me._run_predict(me._make_examples(x), None, False, 0, 0))
 
