@@ -179,6 +179,24 @@ static void test_layer_norm_forward(const test *t, int64_t rows, int64_t cols)
     array_check(t, RSTD);
 }
 
+/* The mean of equal numbers is that number however long the row is, and what is left of them is nothing. */
+static void test_layer_norm_long(const test *t)
+{
+    const int64_t cols = 300000;
+    const double value = t->dtype == HN_FLOAT32 ? (double)0.1f : 0.1;
+    /* 64 additions in a lane; the sums of blocks of at least 128 numbers in double */
+    const double bound = (64 * t->epsilon + (double)cols / 128 * DBL_EPSILON) * value;
+    void *x = array_place(IN, cols * (int64_t)t->element), *y = array_place(OUT, cols * (int64_t)t->element);
+    double mean;
+    shape("layer_norm_forward of %lld equal numbers", (long long)cols);
+    for (int64_t i = 0; i < cols; i++)
+        set(t, x, i, value);
+    t->kernels->layer_norm_forward(1, cols, 1e-3, x, NULL, NULL, y, &mean, NULL);
+    compare(t, "mean", 0, get(t, &mean, 0), value, bound);
+    for (int64_t i = 0; i < cols; i++)
+        compare(t, "y", i, get(t, y, i), 0, bound / sqrt(1e-3));
+}
+
 /* dx = rstd (h - mean(h) - xh mean(h xh)): two sums of `cols` products; dgamma, dbeta: sums over the rows. */
 static void test_layer_norm_backward(const test *t, int64_t rows, int64_t cols)
 {
@@ -235,6 +253,8 @@ static void run(const test *t, int64_t shapes)
 {
     static const char *const names[] = {"softmax", "log_softmax", "column_sum", "layer_norm_forward",
                                         "layer_norm_backward"};
+    test_layer_norm_long(t);
+    shapes_tried--; /* not a random one */
     for (int64_t i = 0; i < shapes; i++) {
         int64_t rows, cols;
         random_matrix(&rows, &cols);
