@@ -120,6 +120,13 @@ def test_clipping():
         optimizers.Adam(clipnorm=1.0, clipvalue=1.0)
 
 
+def test_clipping_to_a_norm_that_is_no_number():
+    """As in Keras: one inf among all gradients makes all of them nan; in its own weight's norm, itself alone."""
+    g = np.array([np.inf, 1.0])
+    np.testing.assert_array_equal(optimizers.SGD(1.0, global_clipnorm=1.0).delta(g, np.zeros(2)), [np.nan, np.nan])
+    np.testing.assert_array_equal(optimizers.SGD(1.0, clipnorm=1.0).delta(g, np.zeros(2)), [np.nan, 0.0])
+
+
 def test_weight_decay():
     w = np.ones(3)
     optimizers.SGD(0.1, weight_decay=0.5).apply(np.zeros(3), w)

@@ -67,7 +67,7 @@ static double global_factor(const hn_kernels *kernels, const hn_update *update)
     for (int64_t i = 0; i < update->span_count; i++)
         if (update->spans[i].trainable)
             sum += squared_norm(kernels, update, &update->spans[i]);
-    return clip_factor(sqrt(sum), update->global_clipnorm);
+    return isinf(sum) ? (double)NAN : clip_factor(sqrt(sum), update->global_clipnorm); /* nan everywhere, as in Keras */
 }
 
 typedef struct span_job {
