@@ -22,6 +22,18 @@ static int64_t block_size(int64_t size, double wanted, int64_t least, int64_t st
     return divide_up(divide_up(size, count), step) * step;
 }
 
+static void cut_rows(hn_product *p, double wanted)
+{
+    p->row_block = block_size(p->m, wanted, p->form == HN_GEMM_TN ? ROWS_STEP / 2 : ROWS_MIN, ROWS_STEP / 2);
+    p->row_blocks = p->m ? divide_up(p->m, p->row_block) : 1;
+}
+
+static void cut_columns(hn_product *p, double wanted)
+{
+    p->column_block = block_size(p->n, wanted, COLUMNS_MIN, COLUMNS_STEP);
+    p->column_blocks = p->n ? divide_up(p->n, p->column_block) : 1;
+}
+
 void hn_product_cut(hn_product *p)
 {
     double element = (double)hn_dtype_size(p->kernels->dtype);
@@ -32,10 +44,13 @@ void hn_product_cut(hn_product *p)
     double wanted = one / chunk_ns;
     if (wanted > BLOCKS_MAX)
         wanted = BLOCKS_MAX;
-    p->row_block = block_size(p->m, wanted, p->form == HN_GEMM_TN ? ROWS_STEP / 2 : ROWS_MIN, ROWS_STEP / 2);
-    p->row_blocks = p->m ? divide_up(p->m, p->row_block) : 1;
-    p->column_block = block_size(p->n, wanted / (double)p->row_blocks + 0.5, COLUMNS_MIN, COLUMNS_STEP);
-    p->column_blocks = p->n ? divide_up(p->n, p->column_block) : 1;
+    if (p->n >= p->m) { /* the longer side is cut first: less is read again */
+        cut_columns(p, wanted);
+        cut_rows(p, wanted / (double)p->column_blocks + 0.5);
+    } else {
+        cut_rows(p, wanted);
+        cut_columns(p, wanted / (double)p->row_blocks + 0.5);
+    }
     int64_t each = p->row_blocks * p->column_blocks;
     p->items = p->counts[0] * each;
     p->work = one * (double)p->counts[0];
