@@ -53,6 +53,18 @@ void hn_memory_free(void *pointer)
     free(((void **)pointer)[-1]);
 }
 
+void *hn_layout_part(hn_layout *layout, size_t count, size_t size)
+{
+    size_t bytes, end, start = layout->used;
+    if (!hn_size_multiply(count, size, &bytes) || !hn_size_add(start, bytes, &end) ||
+        !hn_size_add(end, HN_ALIGNMENT - 1, &end)) {
+        layout->overflows = 1;
+        return NULL;
+    }
+    layout->used = end / HN_ALIGNMENT * HN_ALIGNMENT;
+    return layout->base ? layout->base + start : NULL;
+}
+
 void hn_memory_fail_at(int64_t k)
 {
     atomic_store(&fail_countdown, k);

@@ -21,6 +21,16 @@ int hn_size_multiply(size_t a, size_t b, size_t *product);
 /* `*sum = a + b` and 1, or 0 if it does not fit size_t. */
 int hn_size_add(size_t a, size_t b, size_t *sum);
 
+/* Parts of one allocation, one after the other. Without a base only their sizes are added up. */
+typedef struct hn_layout {
+    char *base;
+    size_t used;
+    int overflows; /* a size did not fit size_t: there is no such allocation */
+} hn_layout;
+
+/* The next part, of `count * size` bytes, 64-byte aligned where the base is; NULL without a base or if it overflows. */
+void *hn_layout_part(hn_layout *layout, size_t count, size_t size);
+
 /* For tests: the k-th allocation from now on fails (k = 1: the next), once; 0 switches this off. */
 void hn_memory_fail_at(int64_t k);
 

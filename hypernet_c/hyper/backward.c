@@ -58,8 +58,7 @@ static void pull(hyper_block *block, const hyper_node *node)
     const hn_hyper *hyper = block->hyper;
     hyper_place place = hn_hyper_dtheta(block, node);
     double column = 2.0 * hyper_time(hyper->head->work(hyper->width) * (double)block->head.groups);
-    int64_t step = column * (double)node->count > 5e6 ? (int64_t)(5e6 / column) / 4096 * 4096 : node->count;
-    step = step < 4096 ? 4096 : step;
+    int64_t step = hyper_stretch(node->count, column);
     for (int64_t at = 0; at < node->count; at += step) {
         int64_t count = node->count - at < step ? node->count - at : step;
         hyper->head->pull(&block->head, node->column + at, count, hn_move(place.data, at, hyper->element),

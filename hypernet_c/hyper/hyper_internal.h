@@ -155,4 +155,14 @@ static inline double hyper_time(double flops)
     return flops / 50.0;
 }
 
+/* Columns of a node between two questions whether to cancel, each taking so many nanoseconds. */
+static inline int64_t hyper_stretch(int64_t columns, double each)
+{
+    const int64_t step = 4096;
+    const double most = 5e6;
+    if (each * (double)columns <= most)
+        return columns > 0 ? columns : 1;
+    return each * (double)step > most ? step : (int64_t)(most / each) / step * step;
+}
+
 #endif

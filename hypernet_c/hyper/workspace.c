@@ -2,32 +2,13 @@
 #include "hyper_internal.h"
 #include "../base/memory.h"
 
-/* Parts of an allocation, one after the other. Without a base only their sizes are added up. */
-typedef struct layout {
-    char *base;
-    size_t used;
-    int overflows;
-} layout;
-
-static void *part(layout *parts, size_t count, size_t size)
+static hn_view *view_part(hn_layout *parts, int32_t count)
 {
-    size_t bytes, end, start = parts->used;
-    if (!hn_size_multiply(count, size, &bytes) || !hn_size_add(start, bytes, &end) ||
-        !hn_size_add(end, HN_ALIGNMENT - 1, &end)) {
-        parts->overflows = 1;
-        return NULL;
-    }
-    parts->used = end / HN_ALIGNMENT * HN_ALIGNMENT;
-    return parts->base ? parts->base + start : NULL;
-}
-
-static hn_view *view_part(layout *parts, int32_t count)
-{
-    return part(parts, (size_t)count, sizeof(hn_view));
+    return hn_layout_part(parts, (size_t)count, sizeof(hn_view));
 }
 
 /* Views, sources and the like: as many as the networks have inputs, outputs and entries. */
-static void lay_out_tables(layout *parts, const hn_hyper *hyper, hyper_slice *slice)
+static void lay_out_tables(hn_layout *parts, const hn_hyper *hyper, hyper_slice *slice)
 {
     int32_t conditions = hyper->generator ? hn_plan_input_count(hyper->generator) : 0;
     int32_t inputs = hn_plan_input_count(hyper->target), outputs = hn_plan_output_count(hyper->target);
@@ -40,14 +21,14 @@ static void lay_out_tables(layout *parts, const hn_hyper *hyper, hyper_slice *sl
     slice->predictions = view_part(parts, outputs);
     slice->features = view_part(parts, 1);
     slice->feature_gradient = view_part(parts, 1);
-    slice->generator_sources = part(parts, (size_t)hyper->generator_entries, sizeof(hn_source));
-    slice->target_sources = part(parts, (size_t)hyper->target_entries, sizeof(hn_source));
-    slice->targets = part(parts, (size_t)outputs, sizeof(hn_target));
-    slice->at_logits = part(parts, (size_t)outputs, 1);
+    slice->generator_sources = hn_layout_part(parts, (size_t)hyper->generator_entries, sizeof(hn_source));
+    slice->target_sources = hn_layout_part(parts, (size_t)hyper->target_entries, sizeof(hn_source));
+    slice->targets = hn_layout_part(parts, (size_t)outputs, sizeof(hn_target));
+    slice->at_logits = hn_layout_part(parts, (size_t)outputs, 1);
 }
 
 /* Numbers: `groups` in a block, `rows` in a part, and what the head needs for `threads` threads. */
-static void lay_out_numbers(layout *parts, const hn_hyper_workspace *workspace, hyper_slice *slice, int32_t threads)
+static void lay_out_numbers(hn_layout *parts, const hn_hyper_workspace *workspace, hyper_slice *slice, int32_t threads)
 {
     const hn_hyper *hyper = workspace->hyper;
     const hn_kernels *kernels = hn_plan_kernels(hyper->target);
@@ -58,32 +39,32 @@ static void lay_out_numbers(layout *parts, const hn_hyper_workspace *workspace, 
     int64_t rows = hn_hyper_part_rows(hyper, workspace->mode, workspace->groups, workspace->rows);
     size_t features = (size_t)groups * hyper->element;
     parts->overflows |= theta < 0;
-    char *memory = hyper->generator ? part(parts, features, (size_t)hyper->width) : NULL;
-    char *gradient = hyper->generator && training ? part(parts, features, (size_t)hyper->width) : NULL;
+    char *memory = hyper->generator ? hn_layout_part(parts, features, (size_t)hyper->width) : NULL;
+    char *gradient = hyper->generator && training ? hn_layout_part(parts, features, (size_t)hyper->width) : NULL;
     if (parts->base) {
         *slice->features = (hn_view){memory, hyper->width, hyper->width};
         *slice->feature_gradient = (hn_view){gradient, hyper->width, hyper->width};
     }
-    slice->theta = part(parts, (size_t)theta, hyper->element);
-    slice->dtheta = training && !hyper->head->identity ? part(parts, (size_t)theta, hyper->element) : NULL;
-    slice->head_scratch = part(parts, (size_t)threads, workspace->head_scratch_stride);
+    slice->theta = hn_layout_part(parts, (size_t)theta, hyper->element);
+    slice->dtheta = training && !hyper->head->identity ? hn_layout_part(parts, (size_t)theta, hyper->element) : NULL;
+    slice->head_scratch = hn_layout_part(parts, (size_t)threads, workspace->head_scratch_stride);
     if (training && hyper->head->partial_size)
-        slice->head_partial = part(parts, 1, hyper->head->partial_size(kernels, groups, hyper->width));
-    slice->penalties = part(parts, (size_t)groups, sizeof(double));
+        slice->head_partial = hn_layout_part(parts, 1, hyper->head->partial_size(kernels, groups, hyper->width));
+    slice->penalties = hn_layout_part(parts, (size_t)groups, sizeof(double));
     for (int32_t i = 0; i < hn_plan_output_count(hyper->target); i++) {
         int64_t size = hn_shape_size(&hn_plan_output(hyper->target, i)->shape);
-        char *prediction = part(parts, (size_t)rows * hyper->element, (size_t)size);
+        char *prediction = hn_layout_part(parts, (size_t)rows * hyper->element, (size_t)size);
         if (parts->base)
             slice->predictions[i] = (hn_view){prediction, 0, size};
     }
     if (!parts->overflows)
-        slice->step_scratch = part(parts, 1, hn_step_scratch(hyper->target, 1, rows));
+        slice->step_scratch = hn_layout_part(parts, 1, hn_step_scratch(hyper->target, 1, rows));
 }
 
-static void lay_out(layout *parts, hn_hyper_workspace *workspace)
+static void lay_out(hn_layout *parts, hn_hyper_workspace *workspace)
 {
     hyper_slice measured = {0};
-    workspace->slices = part(parts, (size_t)workspace->slice_count, sizeof *workspace->slices);
+    workspace->slices = hn_layout_part(parts, (size_t)workspace->slice_count, sizeof *workspace->slices);
     for (int32_t i = 0; i < workspace->slice_count; i++) {
         hyper_slice *slice = parts->base ? &workspace->slices[i] : &measured;
         lay_out_tables(parts, workspace->hyper, slice);
@@ -126,8 +107,8 @@ hn_hyper_workspace *hn_hyper_workspace_create(const hn_hyper *hyper, int64_t gro
     sizes.head_scratch_stride = (hyper->head->scratch_size(hn_plan_kernels(hyper->target)) + HN_ALIGNMENT - 1) /
                                 HN_ALIGNMENT * HN_ALIGNMENT;
     sizes.slice_count = hn_hyper_blocks_in_parallel(hyper, mode, groups, rows, threads) ? threads : 1;
-    layout parts = {.base = NULL};
-    part(&parts, 1, sizeof sizes);
+    hn_layout parts = {.base = NULL};
+    hn_layout_part(&parts, 1, sizeof sizes);
     lay_out(&parts, &sizes);
     if (parts.overflows || parts.used > PTRDIFF_MAX) {
         hn_error_set(error, HN_ERROR_MEMORY, "the memory for %lld groups of %lld rows does not fit into the address "
@@ -139,8 +120,8 @@ hn_hyper_workspace *hn_hyper_workspace_create(const hn_hyper *hyper, int64_t gro
         return NULL;
     sizes.bytes = parts.used;
     *workspace = sizes;
-    parts = (layout){.base = (char *)workspace};
-    part(&parts, 1, sizeof sizes);
+    parts = (hn_layout){.base = (char *)workspace};
+    hn_layout_part(&parts, 1, sizeof sizes);
     lay_out(&parts, workspace);
     if (make_plan_workspaces(workspace, error) == HN_OK)
         return workspace;

@@ -2,31 +2,12 @@
 #include "plan_internal.h"
 #include "../base/memory.h"
 
-/* Parts of an allocation, one after the other. Without a base only their sizes are added up. */
-typedef struct layout {
-    char *base;
-    size_t used;
-    int overflows;
-} layout;
-
-static void *part(layout *parts, size_t count, size_t size)
-{
-    size_t bytes, end, start = parts->used;
-    if (!hn_size_multiply(count, size, &bytes) || !hn_size_add(start, bytes, &end) ||
-        !hn_size_add(end, HN_ALIGNMENT - 1, &end)) {
-        parts->overflows = 1;
-        return NULL;
-    }
-    parts->used = end / HN_ALIGNMENT * HN_ALIGNMENT;
-    return parts->base ? parts->base + start : NULL;
-}
-
 /* Memory for `rows` rows of each slot, and who lives there. */
-static void lay_out_slots(layout *parts, const hn_plan *plan, const plan_slots *slots, size_t rows, int of_gradients,
+static void lay_out_slots(hn_layout *parts, const hn_plan *plan, const plan_slots *slots, size_t rows, int of_gradients,
                           char **places)
 {
     for (int32_t s = 0; s < slots->count; s++) {
-        char *memory = part(parts, rows, slots->bytes[s]);
+        char *memory = hn_layout_part(parts, rows, slots->bytes[s]);
         for (int32_t i = 0; parts->base && i < plan->tensor_count; i++) {
             const plan_tensor *tensor = &plan->tensors[i];
             if ((of_gradients ? tensor->gradient_slot : tensor->value_slot) == s)
@@ -36,42 +17,42 @@ static void lay_out_slots(layout *parts, const hn_plan *plan, const plan_slots *
 }
 
 /* Training: every value has a place of its own, and so has what the ops save. */
-static void lay_out_training(layout *parts, hn_workspace *workspace, size_t rows)
+static void lay_out_training(hn_layout *parts, hn_workspace *workspace, size_t rows)
 {
     const hn_plan *plan = workspace->plan;
     size_t element = hn_dtype_size(plan->dtype);
     for (int32_t n = 0; n < plan->node_count; n++) {
         const plan_node *node = &plan->nodes[n];
         const plan_tensor *output = &plan->tensors[node->output];
-        char *value = part(parts, rows, (size_t)output->size * hn_dtype_size(output->info.dtype));
+        char *value = hn_layout_part(parts, rows, (size_t)output->size * hn_dtype_size(output->info.dtype));
         if (parts->base)
             workspace->values[node->output] = value;
         for (int32_t s = 0; s < HN_MAX_SAVED; s++) {
-            char *saved = node->saved[s] > 0 ? part(parts, rows, (size_t)node->saved[s] * element) : NULL;
+            char *saved = node->saved[s] > 0 ? hn_layout_part(parts, rows, (size_t)node->saved[s] * element) : NULL;
             if (parts->base)
                 workspace->saved[n * HN_MAX_SAVED + s] = saved;
         }
     }
     lay_out_slots(parts, plan, &plan->gradients, rows, 1, workspace->gradient_values);
-    workspace->temporary = part(parts, rows, (size_t)plan->temporary * element);
+    workspace->temporary = hn_layout_part(parts, rows, (size_t)plan->temporary * element);
 }
 
-static void lay_out(layout *parts, hn_workspace *workspace)
+static void lay_out(hn_layout *parts, hn_workspace *workspace)
 {
     const hn_plan *plan = workspace->plan;
     size_t tensors = (size_t)plan->tensor_count, views = (size_t)plan->view_count;
     size_t rows = (size_t)workspace->capacity;
-    workspace->views = part(parts, tensors, sizeof(hn_view));
-    workspace->gradients = part(parts, tensors, sizeof(hn_view));
-    workspace->input_views = part(parts, views, sizeof(hn_view));
-    workspace->input_gradients = part(parts, views, sizeof(hn_view));
-    workspace->values = part(parts, tensors, sizeof(char *));
-    workspace->gradient_values = part(parts, tensors, sizeof(char *));
-    workspace->saved = part(parts, (size_t)plan->node_count * HN_MAX_SAVED, sizeof(char *));
-    workspace->wanted = part(parts, tensors, 1);
-    workspace->started = part(parts, tensors, 1);
-    workspace->written = part(parts, (size_t)plan->entry_count, 1);
-    workspace->scratch = part(parts, (size_t)workspace->threads, workspace->scratch_stride);
+    workspace->views = hn_layout_part(parts, tensors, sizeof(hn_view));
+    workspace->gradients = hn_layout_part(parts, tensors, sizeof(hn_view));
+    workspace->input_views = hn_layout_part(parts, views, sizeof(hn_view));
+    workspace->input_gradients = hn_layout_part(parts, views, sizeof(hn_view));
+    workspace->values = hn_layout_part(parts, tensors, sizeof(char *));
+    workspace->gradient_values = hn_layout_part(parts, tensors, sizeof(char *));
+    workspace->saved = hn_layout_part(parts, (size_t)plan->node_count * HN_MAX_SAVED, sizeof(char *));
+    workspace->wanted = hn_layout_part(parts, tensors, 1);
+    workspace->started = hn_layout_part(parts, tensors, 1);
+    workspace->written = hn_layout_part(parts, (size_t)plan->entry_count, 1);
+    workspace->scratch = hn_layout_part(parts, (size_t)workspace->threads, workspace->scratch_stride);
     if (workspace->mode == HN_MODE_TRAINING)
         lay_out_training(parts, workspace, rows);
     else
@@ -94,8 +75,8 @@ hn_workspace *hn_workspace_create(const hn_plan *plan, int64_t groups, int64_t r
     }
     int overflows = __builtin_mul_overflow(groups, rows, &sizes.capacity);
     sizes.scratch_stride = round_up(plan->kernels->scratch) + round_up(plan->scratch);
-    layout parts = {.overflows = overflows};
-    part(&parts, 1, sizeof sizes);
+    hn_layout parts = {.overflows = overflows};
+    hn_layout_part(&parts, 1, sizeof sizes);
     lay_out(&parts, &sizes);
     if (parts.overflows || parts.used > PTRDIFF_MAX) {
         hn_error_set(error, HN_ERROR_MEMORY, "the memory for %lld groups of %lld rows does not fit into the address "
@@ -106,8 +87,8 @@ hn_workspace *hn_workspace_create(const hn_plan *plan, int64_t groups, int64_t r
     if (!workspace)
         return NULL;
     sizes.bytes = parts.used;
-    parts = (layout){.base = (char *)workspace};
-    part(&parts, 1, sizeof sizes);
+    parts = (hn_layout){.base = (char *)workspace};
+    hn_layout_part(&parts, 1, sizeof sizes);
     *workspace = sizes;
     lay_out(&parts, workspace);
     return workspace;
