@@ -82,6 +82,7 @@ def test_every_entry_is_tested() -> None:
     assert sorted(members) == sorted(entries)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_wide_instructions_are_used(compiler: str, tmp_path: Path) -> None:
     """AVX-512 compiles to fused multiply-adds on its 512-bit registers, with no flags for its file."""
