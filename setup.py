@@ -80,6 +80,7 @@ core = Extension(
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_22_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION")],
     extra_compile_args=[
         *("-std=gnu11", "-O3", "-ffp-contract=fast", "-fvisibility=hidden", "-Wall", "-Wextra"),
+        "-g0",  # whatever the interpreter was built with: debug information is seven eighths of the extension
         *compile_flags,
     ],
     extra_link_args=["-lm", "-lpthread", *link_flags],
