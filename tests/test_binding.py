@@ -1093,7 +1093,7 @@ def test_files_are_whole_though_a_thread_trains(tmp_path):
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
 def test_a_handler_inside_a_reading_call_may_not_write():
     """It would wait for the call that it interrupts. Reading, and writing other parameters, it may."""
-    model, other, x, outcomes = network(3, 500), network(), numbers(20_000, 3), []
+    model, other, x, outcomes = network(3, 500), network(), numbers(60_000, 3), []
     optimizer = adam(model.store.count)
     y = np.zeros((4, 500), np.float32)
 
@@ -1110,7 +1110,7 @@ def test_a_handler_inside_a_reading_call_may_not_write():
     old = signal.signal(signal.SIGALRM, handler)
     try:
         for _ in range(200):
-            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            signal.setitimer(signal.ITIMER_REAL, 0.003)
             predict(model, x)
             signal.setitimer(signal.ITIMER_REAL, 0)
             if any("interrupted" in outcome for outcome in outcomes):

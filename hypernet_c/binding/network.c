@@ -3,6 +3,8 @@
 #include "../base/memory.h"
 #include "../base/threads.h"
 
+#include <math.h>
+
 enum { LEAST_ROWS = 16 }; /* of a block, unless there are fewer */
 
 /* ---- plans ---- */
@@ -265,23 +267,32 @@ void network_call_end(network_call *call)
     held_drop(&call->held);
 }
 
-/* Elements a row between inputs and outputs: in inference outputs are written where they are to be. */
-static double row_elements(const network_call *call, hn_mode mode)
+static double output_elements(const network_call *call)
 {
-    const hn_plan *plan = call->item->plan;
-    double elements = (double)hn_plan_row_elements(plan, mode);
-    for (int32_t i = 0; mode == HN_MODE_INFERENCE && i < call->network->output_count; i++)
-        elements -= (double)hn_shape_size(&hn_plan_output(plan, i)->shape);
-    return elements > 1.0 ? elements : 1.0;
+    double elements = 0.0;
+    for (int32_t i = 0; i < call->network->output_count; i++)
+        elements += (double)hn_shape_size(&hn_plan_output(call->item->plan, i)->shape);
+    return elements;
+}
+
+/* Rows whose activations stay in bounds. In inference outputs are written where they are to be: they take little room
+   in the caches, but time. */
+static double rows_by_elements(const network_call *call, hn_mode mode)
+{
+    const double most_inner = 1 << 20, most_outer = 1 << 22;
+    double elements = (double)hn_plan_row_elements(call->item->plan, mode), outer = output_elements(call);
+    if (mode == HN_MODE_TRAINING)
+        return most_outer / (elements + 1.0);
+    double inner = elements > outer ? elements - outer : 0.0;
+    return fmin(most_inner / (inner + 1.0), most_outer / (outer + 1.0));
 }
 
 /* Rows that run at a time: activations stay in bounds, a block ends within milliseconds, all blocks are alike. Not too
    few, because every block reads all weights again. */
 static int64_t block_rows(const network_call *call, hn_mode mode)
 {
-    const double most_elements = mode == HN_MODE_INFERENCE ? 1 << 20 : 1 << 22, most_work = 1e7, long_work = 1e8;
-    double elements = row_elements(call, mode), work = call->row_work + 1.0;
-    double most = most_elements / elements < most_work / work ? most_elements / elements : most_work / work;
+    const double most_work = 1e7, long_work = 1e8;
+    double work = call->row_work + 1.0, most = fmin(rows_by_elements(call, mode), most_work / work);
     double least = LEAST_ROWS * 4 * work < long_work ? LEAST_ROWS * 4 : LEAST_ROWS;
     int64_t rows = call->lead.rows, block = most < least ? (int64_t)least : most < 1e9 ? (int64_t)most : 1000000000;
     if (rows <= block)
