@@ -34,3 +34,7 @@ def test_base_starts_at_the_targets_weights(tmp_path, monkeypatch):
     generator = hn.hypernetwork(4, target.count_params())
     hyper = hn.HyperModel(generator, target, base="target")
     assert np.array_equal(hyper.generate(np.ones((1, 4)))[0], target.params)
+
+
+def test_no_placeholder_is_left():
+    assert re.findall(r"^[A-Z_]{6,}$", README.read_text(), re.MULTILINE) == []
