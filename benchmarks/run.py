@@ -1,7 +1,8 @@
 """Time hypernet against NumPy doing the same work, in one run: `python benchmarks/run.py`.
 
 The contestants of a workload first have to agree in their results. They are then timed in turns (A B A B ...), so that
-a machine that drifts drifts for both; medians and the median of the ratios of neighbouring turns are printed.
+a machine that drifts drifts for both; with several threads, those of the last contestant first fall asleep. Medians and the
+median of the ratios of neighbouring turns are printed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+# Threads of OpenBLAS go on spinning for some 30 ms after their last work, and would take a core from whoever comes next.
+SETTLING_SECONDS = 0.06
 
 # Settings that slow OpenBLAS down, where the environment has them: a comparison must not profit from them.
 SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
@@ -47,12 +51,16 @@ def time_calls(function: Callable[[], object], calls: int) -> float:
     return (time.perf_counter() - start) / calls
 
 
-def compare(contestants: dict[str, Callable[[], object]], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Seconds a call of each contestant, in each of the interleaved rounds."""
+def compare(
+    contestants: dict[str, Callable[[], object]], rounds: int, seconds: float, settling: float
+) -> dict[str, list[float]]:
+    """Seconds a call of each contestant, in each of the interleaved rounds, with a pause of `settling` seconds before."""
     calls = {name: calls_for(function, seconds) for name, function in contestants.items()}
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, function in contestants.items():
+            time.sleep(settling)
+            function()  # the contestant's own memory is warm again
             times[name].append(time_calls(function, calls[name]))
     return times
 
@@ -95,7 +103,7 @@ def run(names: Iterable[str], threads: int, rounds: int, seconds: float) -> list
         for name in names:
             workload = WORKLOADS[name]()
             check_agreement(name, {who: f() for who, f in workload.contestants.items()}, workload.tolerance)
-            times = compare(workload.contestants, rounds, seconds)
+            times = compare(workload.contestants, rounds, seconds, SETTLING_SECONDS if threads > 1 else 0.0)
             for peer in times:
                 if peer == "hypernet":
                     continue
