@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -19,9 +19,6 @@ from .data import HyperData
 from .modes import mode_quickly
 from .parts import base_vector, check_generated, generated_flags
 from .pullbacks import HyperPullbacks
-
-if TYPE_CHECKING:
-    pass
 
 Array = NDArray[Any]
 

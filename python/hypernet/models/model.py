@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,6 @@ from .feeding import ModelData
 from .lowering import Lowering, lower
 from .parameters import ParameterVector
 from .topology import Topology
-
-if TYPE_CHECKING:
-    pass
 
 Array = NDArray[Any]
 
