@@ -5,7 +5,16 @@
 
 size_t hn_dtype_size(hn_dtype dtype)
 {
-    return dtype == HN_FLOAT32 ? 4 : 8;
+    switch (dtype) {
+    case HN_FLOAT32:
+        return 4;
+    case HN_BFLOAT16:
+        return 2;
+    case HN_INT8:
+        return 1;
+    default:
+        return 8;
+    }
 }
 
 int64_t hn_shape_size(const hn_shape *shape)

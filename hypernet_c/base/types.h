@@ -5,7 +5,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum hn_dtype { HN_FLOAT32 = 0, HN_FLOAT64 = 1, HN_INT64 = 2 } hn_dtype;
+/* The last two are for storage only (quantised heads, files): networks compute in float or double. */
+typedef enum hn_dtype {
+    HN_FLOAT32 = 0,
+    HN_FLOAT64 = 1,
+    HN_INT64 = 2,
+    HN_BFLOAT16 = 3, /* the upper half of a float, in a uint16_t */
+    HN_INT8 = 4
+} hn_dtype;
 
 #define HN_MAX_RANK 8
 
@@ -15,7 +22,7 @@ typedef struct hn_shape {
     int64_t dims[HN_MAX_RANK];
 } hn_shape;
 
-/* Bytes of one element: 4, 8, 8. */
+/* Bytes of one element: 4, 8, 8, 2, 1. */
 size_t hn_dtype_size(hn_dtype dtype);
 
 /* Number of elements of `shape`; -1 if an axis is open or the product overflows int64. A scalar has 1. */

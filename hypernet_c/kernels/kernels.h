@@ -128,11 +128,19 @@ typedef struct hn_kernels {
     hn_isa isa;
     hn_dtype dtype;
     size_t scratch; /* bytes of 64-byte aligned scratch memory that gemm needs, for one thread */
+    size_t quantized_scratch; /* the same for gemm_quantized */
 
     /* C (m, n) = op(A) op(B) + bias (+ C if accumulate). bias: T (n,), added to every row, or NULL. k = 0 gives the
        bias. Never pads k: inf and nan in unused places do not count. */
     void (*gemm)(hn_gemm_form form, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
                  int64_t ldb, const void *bias, int accumulate, void *c, int64_t ldc, void *scratch);
+
+    /* C (m, n) = (A Q) * scale + bias, in T. Q (k, n) is stored as HN_BFLOAT16 or HN_INT8, of which every value is one
+       of T; ldq counts its elements. scale: T (n,), a factor for each column's finished sums, or NULL: 1. bias: T (n,)
+       or NULL. k = 0 gives the bias. Within (K + 3) eps (scale sum|products| + |bias|), as long as sum|products| (which
+       has no factor yet) is no more than T holds. */
+    void (*gemm_quantized)(hn_dtype stored, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *q,
+                           int64_t ldq, const void *scale, const void *bias, void *c, int64_t ldc, void *scratch);
 
     /* y = f(x), n elements; in place allowed. 4 ulp (but see `conditioned`). y[i] is the same wherever x[i] lies. */
     void (*map_forward)(hn_map map, const double *params, int64_t n, const void *x, void *y);

@@ -3,6 +3,7 @@
 #include "tables.h"
 
 #include <math.h>
+#include <string.h>
 
 static double sigmoid(double x)
 {
@@ -228,11 +229,11 @@ static double reference_optimizer(hn_optimizer_kind kind, const hn_optimizer_arg
 #define T float
 #define R(name) reference_f32_##name
 #include "reference.inc"
-const hn_kernels hn_kernels_reference_f32 = HN_KERNELS_TABLE(HN_ISA_REFERENCE, HN_FLOAT32, 0, R);
+const hn_kernels hn_kernels_reference_f32 = HN_KERNELS_TABLE(HN_ISA_REFERENCE, HN_FLOAT32, 0, 0, R);
 #undef T
 #undef R
 
 #define T double
 #define R(name) reference_f64_##name
 #include "reference.inc"
-const hn_kernels hn_kernels_reference_f64 = HN_KERNELS_TABLE(HN_ISA_REFERENCE, HN_FLOAT64, 0, R);
+const hn_kernels hn_kernels_reference_f64 = HN_KERNELS_TABLE(HN_ISA_REFERENCE, HN_FLOAT64, 0, 0, R);

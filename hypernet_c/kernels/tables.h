@@ -5,9 +5,10 @@
 #include "kernels.h"
 
 /* A table whose functions are called NAME(gemm), NAME(map_forward), ... */
-#define HN_KERNELS_TABLE(isa_, dtype_, scratch_, NAME) \
+#define HN_KERNELS_TABLE(isa_, dtype_, scratch_, quantized_, NAME) \
     { \
-        .isa = isa_, .dtype = dtype_, .scratch = scratch_, .gemm = NAME(gemm), .map_forward = NAME(map_forward), \
+        .isa = isa_, .dtype = dtype_, .scratch = scratch_, .quantized_scratch = quantized_, .gemm = NAME(gemm), \
+        .gemm_quantized = NAME(gemm_quantized), .map_forward = NAME(map_forward), \
         .map_backward = NAME(map_backward), .softmax_forward = NAME(softmax_forward), \
         .softmax_backward = NAME(softmax_backward), .log_softmax_forward = NAME(log_softmax_forward), \
         .log_softmax_backward = NAME(log_softmax_backward), .binary = NAME(binary), .scale = NAME(scale), \
