@@ -1,167 +1,249 @@
-"""Time hypernet against NumPy doing the same work, in one run: `python benchmarks/run.py`.
+"""Time hypernet against its peers and against the limits of the machine, in one run: `python benchmarks/run.py`.
 
-The contestants of a workload first have to agree in their results. They are then timed in turns (A B A B ...), so that
-a machine that drifts drifts for both; with several threads, those of the last contestant first fall asleep. Medians and the
-median of the ratios of neighbouring turns are printed.
+Every contestant works in a process of its own, on the same numbers. Its results first have to agree with hypernet's.
+Then they take turns (A B A B ...), and so does a measurement of what the machine can do at most. Printed are medians,
+and medians of the ratios of neighbouring turns: above 1, hypernet is faster.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import statistics
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-# Threads of OpenBLAS go on spinning for some 30 ms after their last work, and would take a core from whoever comes next.
-SETTLING_SECONDS = 0.06
+import report
+from contestants import CONTESTANTS
+from imports import import_figures, import_lines
+from limits import level_of
+from machine import describe
+from turns import SETTLING_SECONDS, FailedError, Worker, check_agreement, check_progress, take_turns
+from workloads import IMPORT, WORKLOADS, Workload, chosen
 
-# Settings that slow OpenBLAS down, where the environment has them: a comparison must not profit from them.
-SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-
-
-def restart_without_slow_blas() -> None:
-    """OpenBLAS reads its environment when it is loaded: start again without the settings that slow it down."""
-    if any(name in os.environ for name in SLOWING):
-        environment = {name: value for name, value in os.environ.items() if name not in SLOWING}
-        os.execve(sys.executable, [sys.executable, *sys.argv], environment)
-
-
-def calls_for(function: Callable[[], object], seconds: float) -> int:
-    """How many calls take about `seconds`."""
-    calls = 1
-    while True:
-        start = time.perf_counter()
-        for _ in range(calls):
-            function()
-        spent = time.perf_counter() - start
-        if spent > seconds / 4:
-            return max(1, round(calls * seconds / spent))
-        calls *= 4
+RESULTS = Path(__file__).resolve().parents[1] / "build" / "benchmarks"
+HYPERNET, LIMITS = "hypernet", "limits"
 
 
-def time_calls(function: Callable[[], object], calls: int) -> float:
-    start = time.perf_counter()
-    for _ in range(calls):
-        function()
-    return (time.perf_counter() - start) / calls
+class Run:
+    """All workloads with one number of threads."""
+
+    def __init__(self, threads: int, peers: list[str], rounds: int, seconds: float) -> None:
+        self.threads, self.rounds, self.seconds = threads, rounds, seconds
+        self.left_out: dict[str, str] = {}
+        self.versions: dict[str, Any] = {}
+        self._workers: dict[str, Worker] = {}
+        try:
+            for name in [HYPERNET, *peers, LIMITS]:
+                self._start(name)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, name: str) -> None:
+        self._workers[name] = Worker(name, self.threads)
+        try:
+            found = self._workers[name].order("versions")
+        except FailedError as error:
+            if name == HYPERNET:
+                raise
+            self._leave_out(name, error)
+            self._workers.pop(name).close()
+        else:
+            self.versions[name] = found
+
+    def _leave_out(self, what: str, error: FailedError) -> None:
+        self.left_out[what] = str(error)
+        print(f"{what}: left out: {error}", flush=True)
+
+    def close(self) -> None:
+        for worker in self._workers.values():
+            worker.close()
+
+    def workload(self, name: str) -> dict[str, Any]:
+        """Check and time one workload."""
+        spec = WORKLOADS[name]
+        hypernet = self._workers[HYPERNET]
+        ours = hypernet.order("prepare", name)
+        check_progress(name, ours, spec.tolerance)
+        hypernet.order("calibrate", self.seconds)
+        peers = [who for who in self._workers if who in CONTESTANTS and name in CONTESTANTS[who].workloads]
+        peers.remove(HYPERNET)
+        differences: dict[str, float] = {}
+        meetings = [
+            self._meet(spec, group, ours, differences)
+            for group in ([[peer] for peer in peers] if spec.in_pairs and peers else [peers])
+        ]
+        hypernet.order("release")
+        rivals = [peer for peer in peers if peer not in spec.variants]
+        return {
+            "what": spec.what,
+            "threads": self.threads,
+            "tolerance": spec.tolerance,
+            "differences": differences,
+            "meetings": meetings,
+            HYPERNET: report.figures(HYPERNET, rivals, meetings, spec.phases, self._level, spec.goal),
+            "variants": {
+                who: report.figures(who, [HYPERNET], meetings, variant.phases, self._level, variant.goal)
+                for who, variant in spec.variants.items()
+                if any(who in meeting["times"] for meeting in meetings)
+            },
+        }
+
+    def _meet(self, spec: Workload, peers: list[str], ours: list[Any], differences: dict[str, float]) -> dict[str, Any]:
+        """hypernet and some peers take turns, after they were found to agree."""
+        timed = [self._workers[HYPERNET]]
+        for who in peers:
+            try:
+                if self._prepare(spec, who, ours, differences):
+                    timed.append(self._workers[who])
+            except FailedError as error:
+                self._leave_out(f"{who} in {spec.name}", error)
+        limits = self._workers.get(LIMITS)
+        if limits is not None:
+            limits.order("prepare", self._demanded(spec))
+        settling = SETTLING_SECONDS if self.threads > 1 else 0.0
+        times, rates = take_turns(timed, limits, self.rounds, settling)
+        for worker in timed[1:]:
+            worker.order("release")
+        return {"times": times, "rates": rates}
+
+    def _prepare(self, spec: Workload, who: str, ours: list[Any], differences: dict[str, float]) -> bool:
+        """Whether this contestant, which agrees with hypernet, is to be timed."""
+        worker = self._workers[who]
+        theirs = worker.order("prepare", spec.name)
+        tolerance = spec.variants[who].tolerance if who in spec.variants else spec.tolerance
+        differences[who] = check_agreement(spec.name, ours, theirs, tolerance, who)
+        if who in spec.only_checks:
+            worker.order("release")
+            return False
+        worker.order("calibrate", self.seconds)
+        return True
+
+    def _demanded(self, spec: Workload) -> list[str]:
+        """Names of the limits that this workload needs."""
+        phases = [*spec.phases, *(phase for variant in spec.variants.values() for phase in variant.phases)]
+        return sorted({name for phase in phases for name in phase.demands(self._level)})
+
+    def _level(self, size: float) -> str:
+        return level_of(size, self.threads)
 
 
-def compare(
-    contestants: dict[str, Callable[[], object]], rounds: int, seconds: float, settling: float
-) -> dict[str, list[float]]:
-    """Seconds a call of each contestant, in each of the interleaved rounds, with a pause of `settling` seconds before."""
-    calls = {name: calls_for(function, seconds) for name, function in contestants.items()}
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(rounds):
-        for name, function in contestants.items():
-            time.sleep(settling)
-            function()  # the contestant's own memory is warm again
-            times[name].append(time_calls(function, calls[name]))
-    return times
+def print_workload(name: str, found: dict[str, Any]) -> None:
+    print(report.line(report.cells(name, found["threads"], found[HYPERNET])))
+    for who, figures in found["variants"].items():
+        print(report.line(report.cells(f"{name} {who.removeprefix(HYPERNET + '-')}", found["threads"], figures)))
+    others = report.other_peers(found[HYPERNET])
+    if others:
+        print(f"    {others}", flush=True)
 
 
-def check_agreement(name: str, results: dict[str, tuple], tolerance: float) -> None:
-    import numpy as np
-
-    ours = results["hypernet"]
-    for peer, theirs in results.items():
-        for a, b in zip(ours, theirs, strict=True):
-            difference = float(np.max(np.abs(np.subtract(a, b, dtype=np.float64)), initial=0.0))
-            size = max(1e-30, float(np.max(np.abs(b))))
-            if not difference / size <= tolerance:
-                raise SystemExit(f"{name}: hypernet and {peer} disagree: {difference / size:.2e} > {tolerance:.0e}")
+def limits_measured(found: list[dict[str, Any]]) -> dict[str, float]:
+    """Medians over all rounds of all workloads."""
+    rates: dict[str, list[float]] = {}
+    for workload in found:
+        for meeting in workload["meetings"]:
+            for name, values in meeting["rates"].items():
+                rates.setdefault(name, []).extend(values)
+    return {name: statistics.median(rates[name]) for name in sorted(rates)}
 
 
-@contextlib.contextmanager
-def one_processor(pin: bool) -> Iterator[None]:
-    """Stay on one processor: a single thread that wanders pays for it in cold caches."""
-    if not pin or not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(allowed)})
+def run_all(names: list[str], threads: int, peers: list[str], rounds: int, seconds: float) -> dict[str, Any]:
+    """Every workload with so many threads; prints as it goes."""
+    print(f"\n{report.heading()}", flush=True)
+    run = Run(threads, peers, rounds, seconds)
     try:
-        yield
-    finally:
-        os.sched_setaffinity(0, allowed)
-
-
-def run(names: Iterable[str], threads: int, rounds: int, seconds: float) -> list[dict]:
-    import hypernet as hn
-    from threadpoolctl import threadpool_limits
-
-    from workloads import WORKLOADS
-
-    hn.set_num_threads(threads)
-    rows = []
-    with threadpool_limits(threads), one_processor(threads == 1):
+        found = {}
         for name in names:
-            workload = WORKLOADS[name]()
-            check_agreement(name, {who: f() for who, f in workload.contestants.items()}, workload.tolerance)
-            times = compare(workload.contestants, rounds, seconds, SETTLING_SECONDS if threads > 1 else 0.0)
-            for peer in times:
-                if peer == "hypernet":
-                    continue
-                ratios = [b / a for a, b in zip(times["hypernet"], times[peer], strict=True)]
-                rows.append(
-                    {
-                        "workload": name,
-                        "what": workload.what,
-                        "threads": threads,
-                        "peer": peer,
-                        "hypernet_us": 1e6 * statistics.median(times["hypernet"]),
-                        "peer_us": 1e6 * statistics.median(times[peer]),
-                        "ratio": statistics.median(ratios),
-                    }
-                )
-                print_row(rows[-1])
-    return rows
+            found[name] = run.workload(name)
+            print_workload(name, found[name])
+    finally:
+        run.close()
+    limits = limits_measured(list(found.values()))
+    print(f"limits at {threads} threads: {report.rates_in_words(limits) or 'not measured'}")
+    return {"workloads": found, "limits": limits, "versions": run.versions, "left_out": run.left_out}
 
 
-def print_row(row: dict) -> None:
-    print(
-        f"{row['workload']:<5} {row['threads']:>2}T  hypernet {row['hypernet_us']:>10.1f} us   {row['peer']} "
-        f"{row['peer_us']:>10.1f} us   {row['ratio']:>5.2f} x   {row['what']}",
-        flush=True,
+def peers_to_run(wanted: list[str] | None) -> tuple[list[str], dict[str, str]]:
+    """Those that are installed, and what the others need."""
+    found, missing = [], {}
+    for name in wanted or [name for name in CONTESTANTS if name != HYPERNET]:
+        needed = CONTESTANTS[name].missing()
+        if needed:
+            missing[name] = f"not installed: {', '.join(needed)}"
+        else:
+            found.append(name)
+    return found, missing
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    peers = [name for name in CONTESTANTS if name != HYPERNET]
+    parser.add_argument("--list", action="store_true", help="say what workloads and peers there are, and stop")
+    parser.add_argument("--workload", nargs="+", help="which ones; W2 means W2-out and W2-new (default: all)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument(
+        "--peer", nargs="+", choices=peers, metavar="NAME", help="against whom (default: all installed)"
     )
+    parser.add_argument("--rounds", type=int, default=9, help="interleaved turns (default 9)")
+    parser.add_argument("--seconds", type=float, default=0.1, help="length of one turn (default 0.1)")
+    parser.add_argument("--json", type=Path, default=RESULTS / "benchmark.json", help="where all figures go")
+    parser.add_argument("--plot", type=Path, default=RESULTS / "benchmark.png", help="where the picture goes")
+    parsed = parser.parse_args()
+    try:
+        parsed.workload = chosen(parsed.workload)
+    except ValueError as error:
+        parser.error(str(error))
+    return parsed
 
 
-def blas_in_use() -> str:
-    from threadpoolctl import threadpool_info
+def print_list() -> None:
+    for name, spec in WORKLOADS.items():
+        print(f"{name:<10} {spec.what}")
+    print(f"{IMPORT:<10} import time and installed size")
+    for name, contestant in CONTESTANTS.items():
+        missing = contestant.missing()
+        print(f"{name:<18} {'not installed: ' + ', '.join(missing) if missing else 'installed'}")
 
-    return ", ".join(f"{i['internal_api']} {i.get('version')} ({i.get('architecture')})" for i in threadpool_info())
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    try:
+        from plot import plot_run
+    except ModuleNotFoundError as error:
+        print(f"no picture: {error}")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    print(f"picture: {path}" if plot_run(results, path) else "no picture: no limit was measured")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workload", nargs="*", help="which ones (default: all)")
-    parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=9, help="interleaved turns (default 9)")
-    parser.add_argument("--seconds", type=float, default=0.1, help="length of one turn (default 0.1)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    arguments = parser.parse_args()
-    restart_without_slow_blas()
-
-    import hypernet as hn
-    import numpy as np
-
-    from workloads import WORKLOADS
-
-    unknown = set(arguments.workload or ()) - set(WORKLOADS)
-    if unknown:
-        parser.error(f"unknown workload {sorted(unknown)}; there are {list(WORKLOADS)}")
-    print(f"hypernet {hn.__version__}, NumPy {np.__version__}, {blas_in_use()}")
-    hn.show_config()
-    rows = []
-    for threads in arguments.threads:
-        rows += run(arguments.workload or list(WORKLOADS), threads, arguments.rounds, arguments.seconds)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1))
+    asked = arguments()
+    if asked.list:
+        print_list()
+        return
+    peers, missing = peers_to_run(asked.peer)
+    for name, reason in missing.items():
+        print(f"{name}: {reason}")
+    machine = describe()
+    print(", ".join(f"{name} {value}" for name, value in machine.items()))
+    results: dict[str, Any] = {
+        "machine": machine,
+        "rounds": asked.rounds,
+        "seconds_a_turn": asked.seconds,
+        "not_installed": missing,
+        "runs": {},
+    }
+    names = [name for name in asked.workload if name != IMPORT]
+    for threads in asked.threads if names else []:
+        results["runs"][str(threads)] = run_all(names, threads, peers, asked.rounds, asked.seconds)
+    if IMPORT in asked.workload:
+        results[IMPORT] = import_figures(peers, asked.rounds)
+        print("\n".join(import_lines(results[IMPORT])))
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    asked.json.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"figures: {asked.json}")
+    if names:
+        draw(results, asked.plot)
 
 
 if __name__ == "__main__":
