@@ -26,7 +26,7 @@
 #define BINDING_MAX_TENSORS HN_MAX_INPUTS
 
 typedef struct binding_state {
-    PyTypeObject *owner_type, *store_type, *graph_type, *network_type, *hyper_type, *optimizer_type;
+    PyTypeObject *owner_type, *store_type, *graph_type, *network_type, *hyper_type, *optimizer_type, *callable_type;
     PyObject *shares_memory; /* numpy.shares_memory */
 } binding_state;
 
@@ -89,6 +89,6 @@ PyObject *entry_tuple(const hn_entry *entry);
 /* ---- functions of the module, and its types: one array or one spec a file ---- */
 extern PyMethodDef attributes_functions[], functions_functions[], files_functions[], machine_functions[],
     store_functions[];
-extern PyType_Spec owner_spec, store_spec, graph_spec, network_spec, hyper_spec, optimizer_spec;
+extern PyType_Spec owner_spec, store_spec, graph_spec, network_spec, hyper_spec, optimizer_spec, callable_spec;
 
 #endif

@@ -241,23 +241,20 @@ static PyObject *hyper_generated_count(PyObject *object, void *unused)
 /* ---- calls ---- */
 
 /* How conditions, inputs and outputs begin in each mode. */
-static int leads_take(hyper_call *call, PyObject *mode)
+static int leads_take(hyper_call *call, const char *mode)
 {
-    const char *text = value_text(mode, "mode");
-    if (!text)
-        return -1;
     lead conditions = {.axes = 1, .by_group = 1, .groups = -1, .rows = 1, .names = "N"};
     lead inputs = {.axes = 2, .groups = -1, .rows = -1, .names = "N, M"};
-    if (strcmp(text, "one") == 0) {
+    if (strcmp(mode, "one") == 0) {
         conditions.groups = 1;
         inputs = (lead){.axes = 1, .groups = 1, .rows = -1, .names = "M"};
-    } else if (strcmp(text, "rows") == 0) {
+    } else if (strcmp(mode, "rows") == 0) {
         inputs = conditions;
-    } else if (strcmp(text, "shared") == 0) {
+    } else if (strcmp(mode, "shared") == 0) {
         inputs.shared = 1;
         inputs.names = "1, M";
-    } else if (strcmp(text, "tasks") != 0) {
-        PyErr_Format(PyExc_ValueError, "mode is \"one\", \"rows\", \"tasks\" or \"shared\", received \"%s\"", text);
+    } else if (strcmp(mode, "tasks") != 0) {
+        PyErr_Format(PyExc_ValueError, "mode is \"one\", \"rows\", \"tasks\" or \"shared\", received \"%s\"", mode);
         return -1;
     }
     call->conditions_lead = conditions;
@@ -305,7 +302,7 @@ static void run_fill(hyper_call *call)
     call->work = work_of((double)run->groups * (group + (double)run->rows * row));
 }
 
-int hyper_call_begin(hyper_call *call, PyObject *self, PyObject *conditions, PyObject *inputs, PyObject *mode)
+int hyper_call_begin(hyper_call *call, PyObject *self, PyObject *conditions, PyObject *inputs, const char *mode)
 {
     hn_shape shapes[2 * BINDING_MAX_TENSORS];
     hn_error error;
@@ -316,7 +313,7 @@ int hyper_call_begin(hyper_call *call, PyObject *self, PyObject *conditions, PyO
     call->weights = NULL;
     call->held.count = 0;
     memset(&call->run, 0, sizeof call->run);
-    if (leads_take(call, mode) < 0)
+    if (!mode || leads_take(call, mode) < 0)
         return -1;
     int taken = hyper->generator ? network_inputs_take(hyper->generator, &call->held, conditions,
                                                        &call->conditions_lead, "condition", call->conditions, shapes)
@@ -463,34 +460,6 @@ int hyper_call_run(hyper_call *call, int gradients, int claimed)
     return -1;
 }
 
-static PyObject *hyper_predict(PyObject *self, PyObject *const *args, Py_ssize_t count)
-{
-    hyper_call call;
-    PyObject *result = NULL;
-    uint64_t seed;
-    uint32_t number;
-    PyObject *weights = count == 8 ? args[7] : Py_None;
-    if ((count != 8 && arguments_check("Hyper.predict", count, 7) < 0) ||
-        value_seed(args[5], args[6], &seed, &number) < 0)
-        return NULL;
-    int training = PyObject_IsTrue(args[4]);
-    if (training < 0)
-        return NULL;
-    if (hyper_call_begin(&call, self, args[0], args[1], args[2]) == 0 &&
-        hyper_call_weights(&call, weights) == 0 &&
-        hyper_call_outputs(&call, args[3]) == 0) {
-        call.run.training = training;
-        call.run.seed = seed;
-        call.run.call = number;
-        int empty = call.run.groups == 0 || call.run.rows == 0;
-        if (empty || (hyper_call_memory(&call, HN_MODE_INFERENCE) == 0 && hyper_call_sources(&call, NULL) == 0 &&
-                      hyper_call_run(&call, 0, 0) == 0))
-            result = arrays_tuple(call.results, call.hyper->target->output_count);
-    }
-    hyper_call_end(&call);
-    return result;
-}
-
 static PyMethodDef methods[] = {
     {"predict", FASTCALL(hyper_predict), METH_FASTCALL,
      "predict(conditions, inputs, mode, out, training, seed, call, weights=None): outputs."},
@@ -512,6 +481,7 @@ static PyGetSetDef properties[] = {
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Hyper(generator, target, generated, base, penalties): the pipeline between two networks."},
     {Py_tp_new, hyper_new},
+    {Py_tp_call, hyper_direct},
     {Py_tp_dealloc, hyper_dealloc},
     {Py_tp_traverse, hyper_traverse},
     {Py_tp_clear, hyper_clear},

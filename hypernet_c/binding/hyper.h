@@ -32,9 +32,9 @@ typedef struct hyper_call {
     held held;
 } hyper_call;
 
-/* Takes conditions (or theta) and inputs as `mode` has them to meet, and finds the plan. hyper_call_end frees whatever
-   is there, after an error too. */
-int hyper_call_begin(hyper_call *call, PyObject *self, PyObject *conditions, PyObject *inputs, PyObject *mode);
+/* Takes conditions (or theta) and inputs as `mode` has them to meet (NULL: an exception is set already), and finds the
+   plan. hyper_call_end frees whatever is there, after an error too. */
+int hyper_call_begin(hyper_call *call, PyObject *self, PyObject *conditions, PyObject *inputs, const char *mode);
 /* Arrays for the outputs: new, or those of `out`. */
 int hyper_call_outputs(hyper_call *call, PyObject *out);
 int hyper_call_memory(hyper_call *call, hn_mode mode);
@@ -52,6 +52,9 @@ int hyper_check_outside(const HyperObject *hyper, PyArrayObject *written, role r
    as they are unless `claimed`. */
 int hyper_call_run(hyper_call *call, int gradients, int claimed);
 
+PyObject *hyper_predict(PyObject *self, PyObject *const *args, Py_ssize_t count);
+/* hyper([cond, x]): the fast path of models whose parts have one input and one output each. */
+PyObject *hyper_direct(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *hyper_gradients(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *hyper_step(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *hyper_train_step(PyObject *self, PyObject *const *args, Py_ssize_t count);

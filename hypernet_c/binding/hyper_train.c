@@ -144,10 +144,11 @@ PyObject *hyper_gradients(PyObject *self, PyObject *const *args, Py_ssize_t coun
     pull.want_conditions = PyObject_IsTrue(args[4]);
     pull.want_inputs = PyObject_IsTrue(args[5]);
     pull.want_params = PyObject_IsTrue(args[6]);
-    int training = PyObject_IsTrue(args[7]);
+    const char *mode = value_text(args[3], "mode");
+    int training = mode ? PyObject_IsTrue(args[7]) : -1;
     if (pull.want_conditions < 0 || pull.want_inputs < 0 || pull.want_params < 0 || training < 0)
         return NULL;
-    if (hyper_call_begin(&call, self, args[0], args[1], args[3]) == 0 &&
+    if (hyper_call_begin(&call, self, args[0], args[1], mode) == 0 &&
         hyper_call_weights(&call, weights) == 0 && output_gradients_take(&call, &pull, args[2]) == 0 &&
         pull_arrays(&call, &pull) == 0) {
         call.run.training = training;
@@ -175,9 +176,10 @@ static int step_begin(step_call *step, PyObject *self, PyObject *const *args, in
                       PyObject *number, PyObject *normalizer)
 {
     hyper_call *call = &step->call;
+    const char *mode = value_text(args[5], "mode");
     memset(&step->sums, 0, sizeof step->sums);
     step->penalty = 0.0;
-    if (hyper_call_begin(call, self, args[0], args[1], args[5]) < 0 ||
+    if (hyper_call_begin(call, self, args[0], args[1], mode) < 0 ||
         hyper_call_outputs(call, Py_None) < 0 ||
         losses_take(&call->held, &call->lead, hn_hyper_target_plan(call->item->plan), call->hyper->target->dtype,
                     args[2], args[3], args[4], &step->data) < 0 ||

@@ -22,7 +22,8 @@ static int types_add(PyObject *module, binding_state *state)
                    type_add(module, &graph_spec, &state->graph_type, 1) < 0 ||
                    type_add(module, &network_spec, &state->network_type, 1) < 0 ||
                    type_add(module, &hyper_spec, &state->hyper_type, 1) < 0 ||
-                   type_add(module, &optimizer_spec, &state->optimizer_type, 1) < 0
+                   type_add(module, &optimizer_spec, &state->optimizer_type, 1) < 0 ||
+                   type_add(module, &callable_spec, &state->callable_type, 1) < 0
                ? -1 : 0;
 }
 
@@ -57,6 +58,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->network_type);
     Py_VISIT(state->hyper_type);
     Py_VISIT(state->optimizer_type);
+    Py_VISIT(state->callable_type);
     Py_VISIT(state->shares_memory);
     return 0;
 }
@@ -70,6 +72,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->network_type);
     Py_CLEAR(state->hyper_type);
     Py_CLEAR(state->optimizer_type);
+    Py_CLEAR(state->callable_type);
     Py_CLEAR(state->shares_memory);
     return 0;
 }

@@ -404,6 +404,21 @@ static int predict_run(network_call *call)
     return result;
 }
 
+/* Inputs and outputs of a prediction. */
+static int predict_begin(network_call *call, PyObject *self, PyObject *inputs, PyObject *out)
+{
+    if (network_call_begin(call, self, inputs) < 0)
+        return -1;
+    return network_outputs_take(call->network, &call->held, call->item->plan, &call->lead, out, 0, call->results,
+                                call->outputs);
+}
+
+static int predict_rows(network_call *call)
+{
+    return call->lead.rows == 0 || (network_call_memory(call, HN_MODE_INFERENCE) == 0 && predict_run(call) == 0) ? 0
+                                                                                                                : -1;
+}
+
 static PyObject *network_predict(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     network_call call;
@@ -415,15 +430,32 @@ static PyObject *network_predict(PyObject *self, PyObject *const *args, Py_ssize
     int training = PyObject_IsTrue(args[2]);
     if (training < 0 || network_check_store((NetworkObject *)self) < 0)
         return NULL;
-    if (network_call_begin(&call, self, args[0]) == 0 &&
-        network_outputs_take(call.network, &call.held, call.item->plan, &call.lead, args[1], 0, call.results,
-                             call.outputs) == 0) {
+    if (predict_begin(&call, self, args[0], args[1]) == 0) {
         call.run.training = training;
         call.run.seed = seed;
         call.run.call = number;
-        if (call.lead.rows == 0 || (network_call_memory(&call, HN_MODE_INFERENCE) == 0 && predict_run(&call) == 0))
-            result = arrays_tuple(call.results, call.network->output_count);
+        if (predict_rows(&call) == 0)
+            result = results_tuple(call.results, call.network->output_count, args[1]);
     }
+    network_call_end(&call);
+    return result;
+}
+
+/* network(x): the fast path of a model with one input and one output, which refuses all but an array. */
+static PyObject *network_direct(PyObject *self, PyObject *args, PyObject *keywords)
+{
+    network_call call;
+    PyObject *result = NULL;
+    const NetworkObject *network = (NetworkObject *)self;
+    if (keywords || PyTuple_GET_SIZE(args) != 1 || !PyArray_CheckExact(PyTuple_GET_ITEM(args, 0)) ||
+        network->input_count != 1 || network->output_count != 1) {
+        PyErr_SetString(PyExc_TypeError, "a network with one input and one output is called on one array");
+        return NULL;
+    }
+    if (network_check_store(network) < 0)
+        return NULL;
+    if (predict_begin(&call, self, args, Py_None) == 0 && predict_rows(&call) == 0)
+        result = Py_NewRef((PyObject *)call.results[0]);
     network_call_end(&call);
     return result;
 }
@@ -447,6 +479,7 @@ static PyType_Slot network_slots[] = {
     {Py_tp_new, network_new},
     {Py_tp_dealloc, network_dealloc},
     {Py_tp_traverse, network_traverse},
+    {Py_tp_call, network_direct},
     {Py_tp_methods, network_methods},
     {Py_tp_getset, network_properties},
     {0, NULL},

@@ -56,3 +56,8 @@ PyObject *arrays_tuple(PyArrayObject *const *arrays, int32_t count)
         PyTuple_SET_ITEM(tuple, i, Py_NewRef(arrays[i] ? (PyObject *)arrays[i] : Py_None));
     return tuple;
 }
+
+PyObject *results_tuple(PyArrayObject *const *arrays, int32_t count, PyObject *out)
+{
+    return out == Py_None ? arrays_tuple(arrays, count) : Py_NewRef(out);
+}

@@ -43,5 +43,7 @@ int tuple_check(PyObject *tuple, Py_ssize_t count, const char *what);
 
 /* New references to arrays as a tuple; NULL stands for None. */
 PyObject *arrays_tuple(PyArrayObject *const *arrays, int32_t count);
+/* The same of results, which are those of `out` where that is not None. */
+PyObject *results_tuple(PyArrayObject *const *arrays, int32_t count, PyObject *out);
 
 #endif

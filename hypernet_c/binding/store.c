@@ -148,6 +148,33 @@ int store_claim(StoreObject *store)
     return -1;
 }
 
+/* Whoever waits for readers must not hold the GIL, which they may need. The array may be a view of the store. */
+static PyObject *store_write(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    StoreObject *store = (StoreObject *)self;
+    int64_t offset;
+    if (arguments_check("Store.write", count, 2) < 0 || value_count(args[0], "offset", &offset) < 0)
+        return NULL;
+    PyArrayObject *array = (PyArrayObject *)args[1];
+    if (!PyArray_Check(args[1]) || array_dtype(array) != (int)store->dtype || !PyArray_ISCARRAY_RO(array))
+        return PyErr_Format(PyExc_TypeError, "a contiguous array of %s is written, received %S",
+                            dtype_text(store->dtype), Py_TYPE(args[1]));
+    if (offset > store->count || PyArray_SIZE(array) > store->count - offset)
+        return PyErr_Format(PyExc_ValueError, "%zd numbers at offset %lld do not lie in a store of %lld",
+                            (Py_ssize_t)PyArray_SIZE(array), (long long)offset, (long long)store->count);
+    if (store_claim(store) < 0)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    hn_lock_write_begin(store->lock);
+    memmove((char *)store->data + (size_t)offset * hn_dtype_size(store->dtype), PyArray_DATA(array),
+            (size_t)PyArray_NBYTES(array));
+    atomic_fetch_add(&store->version, 1);
+    hn_lock_write_end(store->lock);
+    Py_END_ALLOW_THREADS
+    hn_lock_release(store->lock);
+    Py_RETURN_NONE;
+}
+
 static PyObject *store_claim_method(PyObject *self, PyObject *unused)
 {
     (void)unused;
@@ -190,6 +217,7 @@ static PyObject *store_live_views(PyObject *self, void *unused)
 static PyMethodDef store_methods[] = {
     {"view", FASTCALL(store_view), METH_FASTCALL,
      "view(offset, shape): a live, writable view that keeps the memory alive."},
+    {"write", FASTCALL(store_write), METH_FASTCALL, "write(offset, array): copy numbers in, as the one writer."},
     {"touch", store_touch, METH_NOARGS, "Raise the version (after a write through a view)."},
     {"claim", store_claim_method, METH_NOARGS, "Become the one writer; RuntimeError if there is one."},
     {"release", store_release, METH_NOARGS, "Give the right to write back."},

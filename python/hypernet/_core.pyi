@@ -53,6 +53,8 @@ class Store:
         """Arrays handed out by `view` (and views of those) that are still alive."""
     def view(self, offset: int, shape: tuple[int, ...]) -> Array:
         """A live, writable view; its base keeps the store's memory alive."""
+    def write(self, offset: int, array: Array) -> None:
+        """Copy a contiguous array of the store's dtype to this place, as the one writer; raises the version."""
     def touch(self) -> None:
         """Raise the version (after a write through a view)."""
     def claim(self) -> None:
@@ -61,6 +63,17 @@ class Store:
 
 def store_of(array: Array) -> Store | None:
     """The store whose memory `array` is a view of, found through its bases."""
+
+# ---- calls ----
+class Callable:
+    """The base of models: a call with one argument goes to `_direct` (a Network or Hyper), without any Python between.
+
+    What that refuses with TypeError or ValueError goes to `self._call(*args, **kwargs)`, and so does every call with
+    further arguments (but for a `training` that is off) and every call while `_direct` is None.
+    """
+
+    _direct: Any
+    def __call__(self, inputs: Any, *args: Any, training: bool | None = None, **kwargs: Any) -> Any: ...
 
 # ---- networks ----
 class Graph:
@@ -86,10 +99,12 @@ class Network:
     def __init__(self, graph: Graph, store: Store | None, offsets: Sequence[int]) -> None: ...
     @property
     def store(self) -> Store | None: ...
+    def __call__(self, x: Array) -> Array:
+        """`predict` of one array, where there are one input and one output; TypeError for everything else."""
     def predict(
         self, inputs: tuple[Array, ...], out: tuple[Array, ...] | None, training: bool, seed: int, call: int
     ) -> tuple[Array, ...]:
-        """Outputs for (M, *sample) inputs. Splits M into blocks; M = 0 gives (0, ...)."""
+        """Outputs for (M, *sample) inputs, or `out`. Splits M into blocks; M = 0 gives (0, ...)."""
     def gradients(
         self,
         inputs: tuple[Array, ...],
@@ -156,6 +171,8 @@ class Hyper:
     def head(self) -> str: ...
     @property
     def generated_count(self) -> int: ...
+    def __call__(self, pair: list[Array]) -> Array:
+        """`predict` of [cond, x], one array each of the right dtypes, with one output; TypeError for everything else."""
     def predict(
         self,
         conditions: tuple[Array, ...],
@@ -167,7 +184,7 @@ class Hyper:
         call: int,
         weights: Array | None = None,
     ) -> tuple[Array, ...]:
-        """Without a generator, conditions is (theta,) of shape (1, P) or (N, P).
+        """Outputs, or `out`. Without a generator, conditions is (theta,) of shape (1, P) or (N, P).
 
         `weights`: a flat vector, laid out as gradients are, used in place of what the stores hold.
         """

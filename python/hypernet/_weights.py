@@ -240,6 +240,8 @@ def write(weights: Sequence[Weight], values: Sequence[Array]) -> None:
         for store in stores:
             store.claim()
             claimed.append(store)
+        # A view of a store may be overwritten before it is read.
+        values = [value.copy() if _core.store_of(value) is not None else value for value in values]
         for weight, value in zip(weights, values, strict=True):
             weight.value[...] = value.reshape(weight.shape)
         for store in stores:

@@ -63,17 +63,21 @@ def functional_call(
     >>> hn.functional_call(target, theta, hn.ones((5, 3))).tolist()[0]
     [0.5, 0.5]
     """
+    number = call_seed(training, seed)
     if isinstance(model, HyperModel):
-        results, _ = _hyper_forward(model, theta, x, training, call_seed(training, seed))
-        return _copy_out(model._pack_outputs(results), out)
-    meeting, core = _prepare(model, theta, x)
-    target_out = None
-    if out is not None:
-        target_out = tuple(match_structure(model._known("outputs").output_structure, model.output_names, out, "out"))
-    outputs = core.predict(
-        meeting.conditions, meeting.inputs, meeting.mode, target_out, training, call_seed(training, seed), 0
-    )
-    return model._pack_outputs(outputs)
+        outputs, _ = _hyper_forward(model, theta, x, training, number, _flat_out(model.target, out))
+    else:
+        meeting, core = _prepare(model, theta, x)
+        written = _flat_out(model, out)
+        outputs = core.predict(meeting.conditions, meeting.inputs, meeting.mode, written, training, number, 0)
+    return model._pack_outputs(outputs) if out is None else out
+
+
+def _flat_out(model: Model, out: Any) -> tuple[Array, ...] | None:
+    """One array for each output of the model, to write to."""
+    if out is None:
+        return None
+    return tuple(match_structure(model._known("outputs").output_structure, model.output_names, out, "out"))
 
 
 def functional_vjp(
@@ -104,7 +108,7 @@ def functional_vjp(
     """
     number = call_seed(training, seed)
     if isinstance(model, HyperModel):
-        outputs, run = _hyper_forward(model, theta, x, training, number)
+        outputs, run = _hyper_forward(model, theta, x, training, number, None)
         structure = model.target._known("outputs").output_structure
         return model._pack_outputs(outputs), Pullback(outputs, structure, model.output_names, run, _never_stale)
     meeting, core = _prepare(model, theta, x)
@@ -152,7 +156,9 @@ def _prepare(model: Model, theta: Any, x: Any) -> tuple[Meeting, _core.Hyper]:
 Run = Callable[[tuple[Array, ...]], FunctionalGradients]
 
 
-def _hyper_forward(model: HyperModel, theta: Any, x: Any, training: bool, seed: int) -> tuple[tuple[Array, ...], Run]:
+def _hyper_forward(
+    model: HyperModel, theta: Any, x: Any, training: bool, seed: int, out: tuple[Array, ...] | None
+) -> tuple[tuple[Array, ...], Run]:
     vector = as_dtype(theta, model.dtype, "theta")
     size = model._gradient_size
     if vector.ndim not in (1, 2) or vector.shape[-1] != size:
@@ -160,21 +166,23 @@ def _hyper_forward(model: HyperModel, theta: Any, x: Any, training: bool, seed: 
             f"functional_call: theta of '{model.name}' has the shape ({size},) or (N, {size}); received {vector.shape}."
         )
     if vector.ndim == 1 or vector.shape[0] == 1:
-        outputs, run = _one_hyper(model, vector.reshape(-1), x, training, seed)
+        outputs, run = _one_hyper(model, vector.reshape(-1), x, training, seed, out)
 
         def run_one(output_gradients: tuple[Array, ...]) -> FunctionalGradients:
             gradients = run(output_gradients)
             return FunctionalGradients(gradients.theta.reshape(vector.shape), gradients.inputs)
 
         return outputs, run_one
-    return _many_hypers(model, vector, x, training, seed)
+    return _many_hypers(model, vector, x, training, seed, out)
 
 
-def _one_hyper(model: HyperModel, theta: Array, x: Any, training: bool, seed: int) -> tuple[tuple[Array, ...], Run]:
+def _one_hyper(
+    model: HyperModel, theta: Array, x: Any, training: bool, seed: int, out: tuple[Array, ...] | None
+) -> tuple[tuple[Array, ...], Run]:
     """The pipeline with theta in place of what the stores hold."""
     meeting = model._meet(x)
     core = model._bound()
-    outputs = core.predict(meeting.conditions, meeting.inputs, meeting.mode, None, training, seed, 0, theta)
+    outputs = core.predict(meeting.conditions, meeting.inputs, meeting.mode, out, training, seed, 0, theta)
     structures = model._structures()
 
     def run(output_gradients: tuple[Array, ...]) -> FunctionalGradients:
@@ -198,7 +206,18 @@ def _one_hyper(model: HyperModel, theta: Array, x: Any, training: bool, seed: in
     return outputs, run
 
 
-def _many_hypers(model: HyperModel, thetas: Array, x: Any, training: bool, seed: int) -> tuple[tuple[Array, ...], Run]:
+def _check_outs(outs: tuple[Any, ...], read: list[Array]) -> None:
+    """Arrays that are written one part after the other may not overlap what is read later."""
+    for out in outs:
+        if not isinstance(out, np.ndarray) or out.shape[:1] != read[0].shape[:1]:
+            raise ValueError(f"`out` must be an array with a leading axis of {read[0].shape[0]}.")
+        if any(np.shares_memory(out, array) for array in read):
+            raise ValueError("`out` overlaps the memory of an input.")
+
+
+def _many_hypers(
+    model: HyperModel, thetas: Array, x: Any, training: bool, seed: int, out: tuple[Array, ...] | None
+) -> tuple[tuple[Array, ...], Run]:
     """N hypernetworks, one after the other: cond and x have a leading axis of N each."""
     structure = list(model._structures())
     names = model.input_names
@@ -209,16 +228,18 @@ def _many_hypers(model: HyperModel, thetas: Array, x: Any, training: bool, seed:
                 f"functional_call: with {thetas.shape[0]} vectors theta for '{model.name}', every array of x has a "
                 f"leading axis of {thetas.shape[0]}; received shapes {[leaf.shape for leaf in leaves]}."
             )
+    _check_outs(out or (), [thetas, *leaves])
     runs: list[Run] = []
     results: list[tuple[Array, ...]] = []
     single = leaves[-1].ndim == len(model.target.inputs[-1].shape)  # one row for each: (N, D)
     inputs_from = len(model.generator.inputs)
     for n in range(thetas.shape[0]):
         parts = [leaf[n][np.newaxis] if single and i >= inputs_from else leaf[n] for i, leaf in enumerate(leaves)]
-        outputs, run = _one_hyper(model, thetas[n], _nest.pack(structure, parts), training, seed)
+        written = None if out is None else tuple(array[n : n + 1] if single else array[n] for array in out)
+        outputs, run = _one_hyper(model, thetas[n], _nest.pack(structure, parts), training, seed, written)
         results.append(tuple(output[0] for output in outputs) if single else outputs)
         runs.append(run)
-    stacked = tuple(np.stack(parts) for parts in zip(*results, strict=True))
+    stacked = out if out is not None else tuple(np.stack(parts) for parts in zip(*results, strict=True))
 
     def run_all(output_gradients: tuple[Array, ...]) -> FunctionalGradients:
         found = []
@@ -235,13 +256,3 @@ def _many_hypers(model: HyperModel, thetas: Array, x: Any, training: bool, seed:
         return FunctionalGradients(np.stack([gradient.theta for gradient in found]), _nest.pack(structure, inputs))
 
     return stacked, run_all
-
-
-def _copy_out(results: Any, out: Any) -> Any:
-    if out is None:
-        return results
-    for array, target in zip(_nest.flatten(results), _nest.flatten(out), strict=True):
-        if not isinstance(target, np.ndarray) or target.shape != array.shape or target.dtype != array.dtype:
-            raise ValueError(f"`out` must be an array of {array.dtype} of shape {array.shape}.")
-        target[...] = array
-    return out

@@ -14,7 +14,7 @@ from .._shapes import fits
 from .._tensor import KerasTensor
 from ..models.data import convert_sample_weight, convert_targets, match_structure, pack_outputs
 from ..models.model import Model
-from .modes import Meeting, convert_conditions, meet, meet_quickly
+from .modes import Meeting, convert_conditions, meet, meet_quickly, mode_quickly
 
 if TYPE_CHECKING:
     from ..training.examples import Examples, StepResult
@@ -26,6 +26,7 @@ class HyperData:
     """The part of a HyperModel that meets arrays."""
 
     name: str
+    _direct: Any
     _generator: Model
     _target: Model
 
@@ -115,6 +116,23 @@ class HyperData:
         return Examples(meeting.mode, meeting.conditions, meeting.inputs, targets, weights, meeting.size)
 
     # ---- what the trainer runs ----
+    def _predict_directly(self, x: Any, out: Any) -> Array | None:
+        """What `predict` gives for a list of two ordinary arrays; None for what takes more care."""
+        core = self._direct
+        if core is None or type(x) is not list or len(x) != 2:
+            return None
+        try:
+            if out is None:
+                found: Array = core(x)
+            else:
+                mode = mode_quickly(x[0], x[1], self._generator._leaves, self._target._leaves)
+                if mode is None:
+                    return None
+                found = core.predict((x[0],), (x[1],), mode, (out,), False, 0, 0)[0]
+        except (TypeError, ValueError):
+            return None
+        return found if found.size else None
+
     def _run_predict(
         self, examples: Examples, out: tuple[Array, ...] | None, training: bool, seed: int, call: int
     ) -> tuple[Array, ...]:

@@ -16,14 +16,13 @@ from ..models.model import Model
 from ..models.parameters import ParameterVector, unflatten
 from ..training.trainer import Trainer
 from .data import HyperData
-from .modes import mode_quickly
 from .parts import base_vector, check_generated, generated_flags
 from .pullbacks import HyperPullbacks
 
 Array = NDArray[Any]
 
 
-class HyperModel(HyperPullbacks, HyperData, ParameterVector, Trainer):
+class HyperModel(_core.Callable, HyperPullbacks, HyperData, ParameterVector, Trainer):
     """A generator whose output is (a part of) the weights of a target.
 
     Parameters
@@ -93,7 +92,6 @@ class HyperModel(HyperPullbacks, HyperData, ParameterVector, Trainer):
         Trainer.__init__(self)
         self._generator, self._target = generator, target
         self._dtype = target.dtype
-        self._has_one_output = target._known("outputs").output_structure == 0
         self._flags = generated_flags(target, generated)
         self._generated_argument = (
             None if generated is None else [generated] if isinstance(generated, str) else list(generated)
@@ -104,7 +102,9 @@ class HyperModel(HyperPullbacks, HyperData, ParameterVector, Trainer):
         self._init = init
         self._base = base_vector(base, target, self._flags)
         self._core: _core.Hyper | None = None
-        self._networks: tuple[_core.Network, _core.Network] | None = None
+        self._direct = None  # the core's pipeline, where one array each goes in and one comes out
+        for part in (generator, target):
+            part._compounds.add(self)
         self._bound()  # raises before anything is written
         if init is None:
             return
@@ -256,25 +256,32 @@ class HyperModel(HyperPullbacks, HyperData, ParameterVector, Trainer):
 
     def _bound(self) -> _core.Hyper:
         """The core's pipeline over the two networks as they are bound now."""
-        if self._core is not None and self._networks == (self._generator._network, self._target._network):
+        if self._core is not None:
             return self._core
         own = self._own()
         if own:
             join([*self._generator._weights_in_order(), *own, *self._generated_weights()])
         networks = self._generator._bound(), self._target._bound()
-        self._core = _core.Hyper(*networks, self._flags, self._base, self._penalties)
-        self._networks = networks
-        return self._core
+        self._core = core = _core.Hyper(*networks, self._flags, self._base, self._penalties)
+        if (*self._structures(), self._target._known("outputs").output_structure) == (0, 0, 0):
+            self._direct = core
+        return core
+
+    def _unbind(self) -> None:
+        self._core = self._direct = None
 
     def _generated_weights(self) -> list[Weight]:
         return [weight for weight, on in zip(self._target._weights_in_order(), self._flags, strict=True) if on]
 
     def _all_stores(self) -> list[_core.Store]:
-        return list(dict.fromkeys(network.store for network in self._networks or () if network.store is not None))
+        networks = self._generator._network, self._target._network
+        return list(dict.fromkeys(n.store for n in networks if n is not None and n.store is not None))
 
     # ---- calling ----
-    def __call__(self, inputs: Any, *, training: bool | None = None, seed: int | None = None) -> Any:
-        """The target's outputs for conditions and rows that meet in one of the four modes.
+    def _call(self, inputs: Any, *, training: bool | None = None, seed: int | None = None) -> Any:
+        """What a HyperModel does when it is called: the target's outputs for conditions and rows.
+
+        A list of two arrays goes straight to the core (`_direct`); what that refuses comes here.
 
         Parameters
         ----------
@@ -295,12 +302,6 @@ class HyperModel(HyperPullbacks, HyperData, ParameterVector, Trainer):
         ValueError
             The shapes fit no mode; says both and the four choices.
         """
-        if type(inputs) is list and len(inputs) == 2 and not training:
-            cond, x = inputs
-            mode = mode_quickly(cond, x, self._generator._leaves, self._target._leaves)
-            if mode is not None:
-                outputs = self._bound().predict((cond,), (x,), mode, None, False, 0, 0)
-                return outputs[0] if self._has_one_output else self._pack_outputs(outputs)
         meeting = self._meet(inputs)
         number = call_seed(bool(training), seed)
         outputs = self._bound().predict(

@@ -30,6 +30,7 @@ class ModelData:
     """The part of a Model that meets arrays."""
 
     name: str
+    _direct: Any
     _leaves: tuple[Leaf, ...]
 
     if TYPE_CHECKING:  # what Model has
@@ -83,6 +84,17 @@ class ModelData:
         return Examples("plain", (), inputs, targets, weights, count)
 
     # ---- what the trainer runs ----
+    def _predict_directly(self, x: Any, out: Any) -> Array | None:
+        """What `predict` gives for an ordinary array; None for what takes more care."""
+        network = self._direct
+        if network is None or type(x) is not np.ndarray:
+            return None
+        try:
+            found: Array = network(x) if out is None else network.predict((x,), (out,), False, 0, 0)[0]
+        except (TypeError, ValueError):
+            return None
+        return found if found.size else None
+
     def _run_predict(
         self, examples: Examples, out: tuple[Array, ...] | None, training: bool, seed: int, call: int
     ) -> tuple[Array, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from .._names import auto_name, checked_name
 from .._pullback import Gradients, Pullback, Versions, call_seed
 from .._shapes import FLOATX, Shape, is_floating
 from .._tensor import KerasTensor
-from .._weights import Weight, join
+from .._weights import Weight, is_contiguous, join
 from ..layers.base import Layer
 from ..training.trainer import Trainer
 from .data import (
@@ -29,7 +30,7 @@ from .topology import Topology
 Array = NDArray[Any]
 
 
-class Model(ModelData, ParameterVector, Trainer, Layer):
+class Model(_core.Callable, ModelData, ParameterVector, Trainer, Layer):
     """A network of layers, made from symbolic inputs and outputs.
 
     Parameters
@@ -87,7 +88,9 @@ class Model(ModelData, ParameterVector, Trainer, Layer):
         self._entries: list[Weight] = []
         self._leaves: tuple[Leaf, ...] = ()  # the declared inputs, as data is checked against them
         self._network: _core.Network | None = None
-        self._fast: Any = None  # the network's predict, where one array goes in and one comes out
+        self._direct = None  # the network, where one array goes in and one comes out
+        self._place = None
+        self._compounds: weakref.WeakSet[Any] = weakref.WeakSet()  # what is bound to the network
         self._functional: tuple[_core.Hyper, tuple[Leaf]] | None = None  # as a function of its weights
 
     def _set_topology(self, topology: Topology | None) -> None:
@@ -273,17 +276,23 @@ class Model(ModelData, ParameterVector, Trainer, Layer):
             self._network = _core.Network(self._graph, None if block is None else block.store, offsets)
             if block is not None:
                 block.users.add(self)
+                if is_contiguous(self._entries):
+                    self._place = block.store, self._entries[0].offset, self._gradient_size
             topology = self._known("inputs")
             if topology.input_structure == 0 and topology.output_structure == 0:
-                self._fast = self._network.predict
+                self._direct = self._network
         return self._network
 
     def _unbind(self) -> None:
-        self._network = self._fast = self._eager = None
+        self._network = self._direct = self._place = self._eager = None
+        for compound in self._compounds:
+            compound._unbind()
 
     # ---- calling ----
-    def __call__(self, inputs: Any, *, training: bool | None = None, mask: Any = None) -> Any:  # type: ignore[override]
-        """Outputs for a batch of arrays, or for symbolic tensors (a nested model).
+    def _call(self, inputs: Any, *, training: bool | None = None, mask: Any = None) -> Any:
+        """What a model does when it is called: outputs for a batch of arrays, or for symbolic tensors (a nested model).
+
+        One array of one input goes straight to the core (`_direct`); what that refuses comes here.
 
         Parameters
         ----------
@@ -302,21 +311,13 @@ class Model(ModelData, ParameterVector, Trainer, Layer):
         ValueError
             Wrong number, rank, shape or dtype of inputs.
         """
-        # The fast path: one array of one input goes straight to the core, which checks it.
-        if self._fast is not None and not training and mask is None and type(inputs) is np.ndarray:
-            try:
-                return self._fast((inputs,), None, False, 0, 0)[0]
-            except (TypeError, ValueError):
-                return self._call_carefully(inputs, False)  # converts, or says in Keras's words what is wrong
         if mask is not None:
             raise NotImplementedError(f"{self.name}: `mask` is not built.")
         if any(isinstance(leaf, KerasTensor) for leaf in _nest.flatten(inputs)):
             return Layer.__call__(self, inputs, training=training)
-        return self._call_carefully(inputs, bool(training))
-
-    def _call_carefully(self, inputs: Any, training: bool) -> Any:
+        is_training = bool(training)
         arrays = self._standardize_inputs(inputs)
-        outputs = self._bound().predict(arrays, None, training, call_seed(training, None), 0)
+        outputs = self._bound().predict(arrays, None, is_training, call_seed(is_training, None), 0)
         return self._pack_outputs(outputs)
 
     def _check_structure(self, inputs: Any) -> tuple[Any, list[Any]]:

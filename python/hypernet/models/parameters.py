@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .._convert import as_array
+from .._convert import NATIVE, as_array
 from .._weights import Weight, is_contiguous, match_weights, write
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ class ParameterVector:
 
     name: str
     _dtype: str | None
+    # Where all weights lie side by side, and how many numbers they are, if they do and that is known.
+    _place: tuple[_core.Store, int, int] | None = None
 
     # ---- what a subclass defines ----
     def _weights_in_order(self) -> list[Weight]:
@@ -135,6 +137,13 @@ class ParameterVector:
         >>> model.set_weights(model.get_weights())
         """
         self._bring_together()
+        if type(weights) is np.ndarray and self._place is not None:
+            shape = weights.shape
+            if len(shape) == 1 or (len(shape) == 2 and shape[0] == 1):
+                place, offset, size = self._place
+                if shape[-1] == size and weights.dtype is NATIVE[place.dtype] and weights.flags.c_contiguous:
+                    place.write(offset, weights)
+                    return
         own = self._weights_in_order()
         named = list(zip(self._entry_names(), own, strict=True))
         write(own, match_weights(self.name, named, weights))

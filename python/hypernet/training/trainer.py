@@ -328,6 +328,10 @@ class Trainer(Compiled):
         (4, 2)
         """
         me: Any = self
+        if batch_size is None and steps is None and not callbacks:
+            found = me._predict_directly(x, out)
+            if found is not None:
+                return found
         if is_stream(x):
             if out is not None:
                 raise ValueError("`out` needs arrays as `x`: the size of what a dataset gives is not known beforehand.")
