@@ -14,6 +14,7 @@ from c_build import FLAGS, LIBRARY, ROOT, instruction_sets, program, run
 # Programs of tests/c and the random shapes that each tries, of both element types together.
 PROGRAMS = {
     "kernels_gemm": 6_000,
+    "kernels_factored": 4_000,
     "kernels_quantized": 4_000,
     "kernels_maps": 24_000,
     "kernels_rows": 10_000,

@@ -122,12 +122,24 @@ typedef enum hn_optimizer_kind {
     HN_OPTIMIZER_KIND_COUNT
 } hn_optimizer_kind;
 
+/* Rows of x, each with weights of its own that are a mixture: W_r = sum over k of factors[r, k] A_k. */
+typedef struct hn_factored {
+    int64_t rows, in, out, count;  /* x has `in` columns, y has `out`; `count` terms */
+    const void *x;                 /* T (rows, in) */
+    int64_t ldx;                   /* 0: all rows are one */
+    const void *factors;           /* T (rows, count) */
+    int64_t ldf;
+    const void *terms;             /* A_k: T (in, out) without gaps at terms + k * term_stride elements */
+    int64_t term_stride;
+    int transposed;                /* 1: A_k is (out, in), and its transpose is meant; factored_forward only */
+} hn_factored;
+
 typedef enum hn_binary { HN_BINARY_ADD = 0, HN_BINARY_MULTIPLY, HN_BINARY_MULTIPLY_ADD, HN_BINARY_COUNT } hn_binary;
 
 typedef struct hn_kernels {
     hn_isa isa;
     hn_dtype dtype;
-    size_t scratch; /* bytes of 64-byte aligned scratch memory that gemm needs, for one thread */
+    size_t scratch; /* bytes of 64-byte aligned scratch memory that gemm and factored_* need, for one thread */
     size_t quantized_scratch; /* the same for gemm_quantized */
 
     /* C (m, n) = op(A) op(B) + bias (+ C if accumulate). bias: T (n,), added to every row, or NULL. k = 0 gives the
@@ -141,6 +153,17 @@ typedef struct hn_kernels {
        has no factor yet) is no more than T holds. */
     void (*gemm_quantized)(hn_dtype stored, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *q,
                            int64_t ldq, const void *scale, const void *bias, void *c, int64_t ldc, void *scratch);
+
+    /* y_r = x_r W_r (+ y_r if accumulate), y (rows, out): one sum of in * count products factors[r, k] x[r, i] A_k[i, j],
+       whose first two factors are rounded once. Rows and columns are summed alike wherever they are cut. */
+    void (*factored_forward)(const hn_factored *f, int accumulate, void *y, int64_t ldy, void *scratch);
+    /* dA_k (in, out) (+)= sum over r of factors[r, k] x_r^T dy_r, at d_terms + k * d_stride; f->terms is not read. */
+    void (*factored_terms)(const hn_factored *f, const void *dy, int64_t lddy, int accumulate, void *d_terms,
+                           int64_t d_stride, void *scratch);
+    /* d_factors[r, k] (+)= x_r A_k dy_r^T: the sum over j of dy[r, j] times that over a stretch of i of x[r, i] A_k[i, j],
+       all stretches added up; f->factors is not read. */
+    void (*factored_factors)(const hn_factored *f, const void *dy, int64_t lddy, int accumulate, void *d_factors,
+                             int64_t ldd, void *scratch);
 
     /* y = f(x), n elements; in place allowed. 4 ulp (but see `conditioned`). y[i] is the same wherever x[i] lies. */
     void (*map_forward)(hn_map map, const double *params, int64_t n, const void *x, void *y);

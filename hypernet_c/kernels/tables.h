@@ -9,6 +9,8 @@
     { \
         .isa = isa_, .dtype = dtype_, .scratch = scratch_, .quantized_scratch = quantized_, .gemm = NAME(gemm), \
         .gemm_quantized = NAME(gemm_quantized), .map_forward = NAME(map_forward), \
+        .factored_forward = NAME(factored_forward), .factored_terms = NAME(factored_terms), \
+        .factored_factors = NAME(factored_factors), \
         .map_backward = NAME(map_backward), .softmax_forward = NAME(softmax_forward), \
         .softmax_backward = NAME(softmax_backward), .log_softmax_forward = NAME(log_softmax_forward), \
         .log_softmax_backward = NAME(log_softmax_backward), .binary = NAME(binary), .scale = NAME(scale), \
