@@ -10,7 +10,7 @@ import subprocess
 import sys
 from typing import Any
 
-from machine import environment
+from machine import distribution_of, environment
 
 GOAL_SECONDS = 0.02  # hypernet's import over NumPy's
 # What is imported, and the distribution that brings it.
@@ -45,17 +45,6 @@ def import_once(modules: str) -> list[float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def distribution_of(names: tuple[str, ...]) -> str | None:
-    """The first that is installed."""
-    for name in names:
-        try:
-            importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        return name
-    return None
-
-
 def closure(name: str) -> set[str]:
     """A distribution and all installed ones that it needs."""
     from packaging.requirements import Requirement
@@ -64,7 +53,7 @@ def closure(name: str) -> set[str]:
     waiting = [name]
     while waiting:
         current = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
-        if current in found or distribution_of((current,)) is None:
+        if current in found or distribution_of(current) is None:
             continue
         found.add(current)
         for text in importlib.metadata.requires(current) or []:
@@ -87,7 +76,7 @@ def installed_bytes(names: set[str]) -> int:
 def import_figures(peers: list[str], rounds: int) -> dict[str, Any]:
     """Medians for hypernet and those of `peers` that are libraries of their own."""
     chosen = ["hypernet", *(peer for peer in peers if peer in LIBRARIES)]
-    present = {name: distribution_of(LIBRARIES[name][1]) for name in chosen}
+    present = {name: distribution_of(*LIBRARIES[name][1]) for name in chosen}
     times: dict[str, list[list[float]]] = {name: [] for name, found in present.items() if found}
     for _ in range(rounds):
         for name in times:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import os
 import platform
 import re
@@ -72,3 +73,14 @@ def describe() -> dict[str, object]:
         "l2_bytes": second,
         "last_cache_bytes": third,
     }
+
+
+def distribution_of(*names: str) -> str | None:
+    """The first that is installed."""
+    for name in names:
+        try:
+            importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        return name
+    return None

@@ -88,7 +88,12 @@ def figures(
         "peers": peers,
         "best_peer": best,
         "ratio": peers[best]["ratio"] if best else None,
-        "goal": {"ratio": goal.ratio, "fraction_of_limit": goal.fraction, "seconds": goal.seconds},
+        "goal": {
+            "ratio": goal.ratio,
+            "fraction_of_limit": goal.fraction,
+            "seconds": goal.seconds,
+            "against": goal.against,
+        },
     }
     found["reached"] = reached(found)
     return found
@@ -97,15 +102,20 @@ def figures(
 def reached(found: dict[str, Any]) -> bool | None:
     """Whether every part of the goal is reached; None if those that were measured are, but not all were."""
     goal = found["goal"]
-    parts = [None if found["ratio"] is None else found["ratio"] >= goal["ratio"]]
+    parts = [at_least(found["ratio"], 1 if goal["against"] else goal["ratio"])]
+    if goal["against"] is not None:
+        parts.append(at_least(found["peers"].get(goal["against"], {}).get("ratio"), goal["ratio"]))
     if goal["fraction_of_limit"] is not None:
-        fraction = found["fraction_of_limit"]
-        parts.append(None if fraction is None else fraction >= goal["fraction_of_limit"])
+        parts.append(at_least(found["fraction_of_limit"], goal["fraction_of_limit"]))
     if goal["seconds"] is not None:
         parts.append(found["seconds"] <= goal["seconds"])
     if False in parts:
         return False
     return None if None in parts else True
+
+
+def at_least(measured: float | None, asked: float) -> bool | None:
+    return None if measured is None else measured >= asked
 
 
 def in_words(seconds: float | None) -> str:
@@ -154,10 +164,12 @@ def heading() -> str:
 
 
 def other_peers(found: dict[str, Any]) -> str:
-    """All but the best, the faster ones first."""
+    """All but the best, the faster ones first; and against whom the goal is, where that is not the best."""
     peers = found["peers"]
     rest = sorted((peer for peer in peers if peer != found["best_peer"]), key=lambda peer: peers[peer]["ratio"])
-    return ", ".join(f"{peer} {in_words(peers[peer]['seconds'])} ({peers[peer]['ratio']:.2f})" for peer in rest)
+    words = [f"{peer} {in_words(peers[peer]['seconds'])} ({peers[peer]['ratio']:.2f})" for peer in rest]
+    against = found["goal"]["against"]
+    return ", ".join(words) + (f"; the goal is against {against}" if against in rest else "")
 
 
 def rates_in_words(rates: dict[str, float]) -> str:

@@ -12,6 +12,7 @@ ROWS, BATCH = 25_600, 256
 UNITS = 64
 # Keras's own loops are what is compared; who has none of its own only checks the results.
 WITHOUT_LOOP = ("numpy",)
+TUTORIALS = "keras-tensorflow"  # what the tutorial is written for
 
 
 def small_layer() -> Data:
@@ -46,7 +47,7 @@ WORKLOADS = [
         "fit of the network of W4 on 25,600 rows, batch 256, one epoch",
         lambda: training.plain(ROWS),
         epoch(),
-        Goal(4.0),
+        Goal(4.0, against=TUTORIALS),
         tolerance=1e-3,
         only_checks=WITHOUT_LOOP,
     ),
@@ -55,7 +56,7 @@ WORKLOADS = [
         "predict of the network of W4 on 25,600 rows",
         lambda: training.plain(ROWS),
         [PREDICTION],
-        Goal(5.0),
+        Goal(5.0, against=TUTORIALS),
         only_checks=WITHOUT_LOOP,
     ),
     Workload(
@@ -63,7 +64,7 @@ WORKLOADS = [
         "the tutorial's last line and one predict",
         lambda: parts(1),
         [Phase(GENERATOR_FLOPS + TARGET_FLOPS, read=HEAD_BYTES, store=FLOAT * WEIGHTS)],
-        Goal(1500.0, None),
+        Goal(1500.0, None, against=TUTORIALS),
         only_checks=WITHOUT_LOOP,
     ),
 ]

@@ -39,11 +39,15 @@ class Phase:
 
 @dataclass(frozen=True)
 class Goal:
-    """What is asked of hypernet: ahead of the best peer by `ratio`, at `fraction` of the limit, within `seconds`."""
+    """What is asked of hypernet: `ratio` times as fast as the best peer, at `fraction` of the limit, within `seconds`.
+
+    With `against` the ratio is asked against that peer, and hypernet has to be ahead of the best one.
+    """
 
     ratio: float = 1.0
     fraction: float | None = 0.85
     seconds: float | None = None
+    against: str | None = None
 
 
 @dataclass(frozen=True)
