@@ -14,7 +14,7 @@ import pytest
 from c_build import COMPILER, FLAGS, program, run
 
 # What each part must at least have checked: a test that checks nothing does not pass.
-PARTS = {"predict": 700, "gradients": 700, "blocks": 70, "mistakes": 50, "resources": 28}
+PARTS = {"predict": 1100, "gradients": 1100, "blocks": 140, "mistakes": 50, "resources": 28}
 SANITIZERS = {"address": "-fsanitize=address,undefined", "thread": "-fsanitize=thread"}
 
 

@@ -8,6 +8,7 @@ hyper_place hn_hyper_dtheta(const hyper_block *block, const hyper_node *node)
 {
     const hn_hyper *hyper = block->hyper;
     const hn_hyper_run *run = block->run;
+    hyper_columns made = hn_hyper_made(block, node);
     if (!hyper->generator)
         return (hyper_place){hn_move(run->theta_gradient, block->first * run->theta_stride + node->column,
                                      hyper->element), run->theta_stride};
@@ -15,9 +16,9 @@ hyper_place hn_hyper_dtheta(const hyper_block *block, const hyper_node *node)
         return (hyper_place){hn_move(block->slice->feature_gradient->data, node->column, hyper->element),
                              hyper->width};
     if (block->sizes.keep)
-        return (hyper_place){hn_move(block->slice->dtheta, node->column, hyper->element),
-                             hn_hyper_padded(hyper, hyper->count)};
-    return (hyper_place){block->slice->dtheta, hn_hyper_padded(hyper, node->count)};
+        return (hyper_place){hn_move(block->slice->dtheta, made.at, hyper->element),
+                             hn_hyper_padded(hyper, hn_hyper_kept_columns(block))};
+    return (hyper_place){block->slice->dtheta, hn_hyper_padded(hyper, made.count)};
 }
 
 /* 1 if the gradient of theta is complete only after all parts of the block; else after its node. */
@@ -33,9 +34,13 @@ static void place_gradient(const hyper_block *block, const hyper_node *node)
     const hn_hyper *hyper = block->hyper;
     hyper_place place = hn_hyper_dtheta(block, node);
     char *data = hn_move(place.data, block->part_first * place.stride, hyper->element);
-    for (int32_t i = 0; i < node->entry_count; i++) {
+    int mixed = hn_hyper_node_mixes(block, node);
+    if (mixed) /* its gradients are wanted; where they go, the mixture says */
+        block->slice->target_sources[node->entries[0]].gradient = block->slice->dtheta;
+    for (int32_t i = mixed; i < node->entry_count; i++) {
         hn_source *source = &block->slice->target_sources[node->entries[i]];
-        source->gradient = hn_move(data, hyper->columns[node->entries[i]] - node->column, hyper->element);
+        source->gradient = hn_move(data, hyper->columns[node->entries[i]] - hn_hyper_made(block, node).first,
+                                   hyper->element);
         source->gradient_group_stride = place.stride;
         source->accumulate = block->row > 0 || (block->theta_shared && block->first + block->part_first > 0);
     }
@@ -57,11 +62,12 @@ static void pull(hyper_block *block, const hyper_node *node)
 {
     const hn_hyper *hyper = block->hyper;
     hyper_place place = hn_hyper_dtheta(block, node);
+    hyper_columns made = hn_hyper_made(block, node);
     double column = 2.0 * hyper_time(hyper->head->work(hyper->width) * (double)block->head.groups);
-    int64_t step = hyper_stretch(node->count, column);
-    for (int64_t at = 0; at < node->count; at += step) {
-        int64_t count = node->count - at < step ? node->count - at : step;
-        hyper->head->pull(&block->head, node->column + at, count, hn_move(place.data, at, hyper->element),
+    int64_t step = hyper_stretch(made.count, column);
+    for (int64_t at = 0; at < made.count; at += step) {
+        int64_t count = made.count - at < step ? made.count - at : step;
+        hyper->head->pull(&block->head, made.first + at, count, hn_move(place.data, at, hyper->element),
                           place.stride);
         if (hn_hyper_poll(block, column * (double)count))
             return;

@@ -127,16 +127,34 @@ int hn_hyper_theta_in_place(const hyper_block *block)
     return block->hyper->head->identity && !block->run->base;
 }
 
+int hn_hyper_node_mixes(const hyper_block *block, const hyper_node *node)
+{
+    return block->sizes.mix && node->mixed[block->workspace->mode];
+}
+
+hyper_columns hn_hyper_made(const hyper_block *block, const hyper_node *node)
+{
+    if (block->sizes.mix)
+        return node->made[block->workspace->mode];
+    return (hyper_columns){node->column, node->count, node->column};
+}
+
+int64_t hn_hyper_kept_columns(const hyper_block *block)
+{
+    return block->sizes.mix ? block->hyper->made_columns[block->workspace->mode] : block->hyper->count;
+}
+
 /* Where a node's weights are to be: in place, in theta of the whole block, or in a tile of their own. */
 hyper_place hn_hyper_theta(const hyper_block *block, const hyper_node *node)
 {
     const hn_hyper *hyper = block->hyper;
-    hyper_place place = {block->slice->theta, hn_hyper_padded(hyper, node->count)};
+    hyper_columns made = hn_hyper_made(block, node);
+    hyper_place place = {block->slice->theta, hn_hyper_padded(hyper, made.count)};
     if (hn_hyper_theta_in_place(block))
         place = (hyper_place){hn_move(block->head.features, node->column, hyper->element), block->head.feature_stride};
     else if (block->sizes.keep)
-        place = (hyper_place){hn_move(block->slice->theta, node->column, hyper->element),
-                              hn_hyper_padded(hyper, hyper->count)};
+        place = (hyper_place){hn_move(block->slice->theta, made.at, hyper->element),
+                              hn_hyper_padded(hyper, hn_hyper_kept_columns(block))};
     if (block->theta_shared)
         place.stride = 0;
     return place;
@@ -147,11 +165,12 @@ void hn_hyper_fill(hyper_block *block, const hyper_node *node)
 {
     const hn_hyper *hyper = block->hyper;
     hyper_place place = hn_hyper_theta(block, node);
+    hyper_columns made = hn_hyper_made(block, node);
     double column = hyper_time(hyper->head->work(hyper->width) * (double)block->head.groups);
-    int64_t step = hyper_stretch(node->count, column);
-    for (int64_t at = 0; at < node->count; at += step) {
-        int64_t count = node->count - at < step ? node->count - at : step;
-        hyper->head->fill(&block->head, node->column + at, count, hn_move(place.data, at, hyper->element),
+    int64_t step = hyper_stretch(made.count, column);
+    for (int64_t at = 0; at < made.count; at += step) {
+        int64_t count = made.count - at < step ? made.count - at : step;
+        hyper->head->fill(&block->head, made.first + at, count, hn_move(place.data, at, hyper->element),
                           place.stride);
         if (hn_hyper_poll(block, column * (double)count))
             return;
@@ -222,6 +241,22 @@ int hn_hyper_part_next(hyper_block *block)
     return 1;
 }
 
+/* Points the source of a kernel that is not made at what it is a mixture of, for the groups of the part. */
+static void mix(hyper_block *block, const hyper_node *node)
+{
+    const hn_hyper *hyper = block->hyper;
+    hn_mixture *mixture = &block->slice->mixtures[node - hyper->nodes];
+    int later = block->part_first > 0 || block->row > 0;
+    hyper->head->mix(&block->head, node->column, mixture);
+    mixture->factors = hn_move(mixture->factors, block->part_first * mixture->factor_stride, hyper->element);
+    if (mixture->factor_gradient)
+        mixture->factor_gradient = hn_move(mixture->factor_gradient,
+                                           block->part_first * mixture->factor_gradient_stride, hyper->element);
+    mixture->term_accumulate |= later;
+    mixture->constant_accumulate |= later;
+    block->slice->target_sources[node->entries[0]] = (hn_source){.mixture = mixture};
+}
+
 /* Sees to it that a node's weights are there, and points its sources at them. */
 static void prepare(hyper_block *block, const hyper_node *node)
 {
@@ -234,9 +269,13 @@ static void prepare(hyper_block *block, const hyper_node *node)
         hn_hyper_penalty_values(block, node);
     hyper_place place = hn_hyper_theta(block, node);
     char *data = hn_move(place.data, block->part_first * place.stride, hyper->element);
-    for (int32_t i = 0; i < node->entry_count; i++) {
+    int mixed = hn_hyper_node_mixes(block, node);
+    if (mixed)
+        mix(block, node);
+    for (int32_t i = mixed; i < node->entry_count; i++) {
         hn_source *source = &block->slice->target_sources[node->entries[i]];
-        source->data = hn_move(data, hyper->columns[node->entries[i]] - node->column, hyper->element);
+        source->data = hn_move(data, hyper->columns[node->entries[i]] - hn_hyper_made(block, node).first,
+                               hyper->element);
         source->group_stride = place.stride;
     }
 }

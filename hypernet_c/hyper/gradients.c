@@ -163,7 +163,8 @@ hn_status hn_hyper_gradients(const hn_hyper *hyper, const hn_hyper_run *run, hn_
     hyper_progress progress = {.cancel = &run->cancel};
     hyper_block block = {
         .hyper = hyper, .run = run, .workspace = workspace, .slice = &workspace->slices[0], .wants = &wants,
-        .progress = &progress, .sizes = hn_hyper_sizes_of(hyper, workspace->mode, run->groups, run->rows),
+        .progress = &progress, .sizes = hn_hyper_sizes_of(hyper, workspace->mode, run->groups, run->rows,
+                                                         hyper_run_penalized(run)),
         .threads = run->threads, .on_caller = 1,
     };
     hn_step_sums sums = {.activity = 0.0};

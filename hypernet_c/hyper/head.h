@@ -39,6 +39,9 @@ typedef struct hn_head {
     /* The other way: dtheta tile of the same place, added to feature_gradient, and to the weights' gradients (which it
        overwrites where their `accumulate` is 0). */
     void (*pull)(const hn_head_call *call, int64_t first, int64_t count, const void *tile, int64_t ld);
+    /* theta from column `first` on as a mixture of the rows of the head's kernel: factors, terms, constants and their
+       gradients for this block. NULL: theta is always made. */
+    void (*mix)(const hn_head_call *call, int64_t first, hn_mixture *mixture);
 } hn_head;
 
 const hn_head *hn_head_find(const char *name);

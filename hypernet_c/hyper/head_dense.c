@@ -167,7 +167,28 @@ static void pull(const hn_head_call *call, int64_t first, int64_t count, const v
                             hn_move(call->feature_gradient, g * call->feature_gradient_stride, element));
 }
 
+/* ---- mix ---- */
+
+static void mix(const hn_head_call *call, int64_t first, hn_mixture *mixture)
+{
+    size_t element = hn_dtype_size(call->kernels->dtype);
+    *mixture = (hn_mixture){
+        .count = call->width, .factors = call->features, .factor_stride = call->feature_stride,
+        .terms = hn_move(call->kernel.data, first, element), .term_stride = call->columns,
+        .factor_gradient = call->feature_gradient, .factor_gradient_stride = call->feature_gradient_stride,
+        .term_accumulate = call->kernel.accumulate, .constant_accumulate = call->bias.accumulate,
+    };
+    if (call->bias.data)
+        mixture->constants[0] = hn_move(call->bias.data, first, element);
+    if (call->base)
+        mixture->constants[1] = hn_move(call->base, first, element);
+    if (call->kernel.gradient)
+        mixture->term_gradient = hn_move(call->kernel.gradient, first, element);
+    if (call->bias.gradient)
+        mixture->constant_gradient = hn_move(call->bias.gradient, first, element);
+}
+
 const hn_head hn_head_dense = {
     .name = "dense", .scratch_size = scratch_size, .partial_size = partial_size, .work = work, .fill = fill,
-    .pull = pull,
+    .pull = pull, .mix = mix,
 };

@@ -63,9 +63,6 @@ static hn_status list_nodes(hn_hyper *hyper, hn_error *error)
         *node = (hyper_node){.node = -1, .first = 1};
         node_take(hyper, node, i);
     }
-    for (int32_t n = 0; n < hyper->node_count; n++)
-        if (hyper->nodes[n].count > hyper->node_columns)
-            hyper->node_columns = hyper->nodes[n].count;
     hn_memory_free(used);
     return HN_OK;
 }
@@ -154,7 +151,7 @@ static hn_status hyper_make(hn_hyper *hyper, const hn_graph *generator, const hn
     if (status == HN_OK && generator)
         status = compile_generator(hyper, generator, condition_shapes, isa, error);
     if (status == HN_OK)
-        hn_hyper_limits_choose(hyper);
+        hn_hyper_set_order(hyper, HN_ORDER_BY_COST);
     return status;
 }
 
@@ -183,6 +180,13 @@ hn_hyper *hn_hyper_create_given(const hn_graph *target, const unsigned char *gen
                                 hn_isa isa, hn_error *error)
 {
     return create(NULL, target, generated, NULL, input_shapes, isa, error);
+}
+
+void hn_hyper_set_order(hn_hyper *hyper, hn_order order)
+{
+    hyper->order = order;
+    hn_hyper_order_choose(hyper);
+    hn_hyper_limits_choose(hyper);
 }
 
 void hn_hyper_free(hn_hyper *hyper)

@@ -65,6 +65,16 @@ const hn_plan *hn_hyper_target_plan(const hn_hyper *hyper);
    else: its output is theta), "given". */
 const char *hn_hyper_head_name(const hn_hyper *hyper);
 
+/* In which order a generated kernel W = sum over k of g_k A_k (+ constants) meets its input x. */
+typedef enum hn_order {
+    HN_ORDER_BY_COST = 0, /* chosen for each node by the cost model in order.c */
+    HN_ORDER_WEIGHTS,     /* W first, in a tile, then x W */
+    HN_ORDER_MIXTURE      /* no W: the sum over all pairs (k, i) of (g_k x_i) A_k[i, :], where the node's op can */
+} hn_order;
+
+/* Forces an order, for measuring and testing; before workspaces are made. */
+void hn_hyper_set_order(hn_hyper *hyper, hn_order order);
+
 /* Memory for runs of up to `groups` x `rows`: bounded by one block, whatever `groups` is. */
 hn_hyper_workspace *hn_hyper_workspace_create(const hn_hyper *hyper, int64_t groups, int64_t rows, hn_mode mode,
                                               int32_t threads, hn_error *error);

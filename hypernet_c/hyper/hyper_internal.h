@@ -7,6 +7,11 @@
 #include "../ops/fold.h"
 #include <stdatomic.h>
 
+/* Columns of theta that are made for a node, and where they are in a theta of which only such columns are kept. */
+typedef struct hyper_columns {
+    int64_t first, count, at;
+} hyper_columns;
+
 /* A node of the target, with or without generated weights. Its columns of theta lie together. */
 typedef struct hyper_node {
     int32_t node;                    /* of the target's plan; -1: generated weights that no node uses */
@@ -14,6 +19,8 @@ typedef struct hyper_node {
     int32_t entries[HN_MAX_ENTRIES];
     int64_t column, count;           /* its columns of theta */
     int first;                       /* no earlier node uses the same columns */
+    int mixed[2];                    /* a mode, in runs that mix: the kernel, its first entry, is not made */
+    hyper_columns made[2];           /* then */
 } hyper_node;
 
 /* How large blocks may be. Chosen once, from the sizes of the networks alone. */
@@ -37,10 +44,12 @@ struct hn_hyper {
     int64_t *entry_sizes;            /* a target entry */
     hyper_node *nodes;
     int32_t node_count;
-    int64_t node_columns;            /* most columns of one node */
     int own;                         /* some target entry is not generated */
     int shared;                      /* some columns are used by several nodes */
-    hyper_limits limits[2];          /* a mode */
+    hn_order order;
+    int64_t mixed_rows[2];           /* a mode: most rows of a group in a run that mixes; 0: none does */
+    int64_t made_columns[2];         /* a mode, in runs that mix: columns that are made */
+    hyper_limits limits[2][2];       /* a mode; whether the run mixes */
 };
 
 /* How a run of groups x rows is cut. */
@@ -49,6 +58,7 @@ typedef struct hyper_sizes {
     int64_t part_groups, part_rows;  /* in a part of it that goes through the target at once: the block, some of its
                                         groups with all rows, or some rows of one group */
     int keep;
+    int mix;                         /* kernels of mixed nodes are not made */
 } hyper_sizes;
 
 /* Memory for one block. */
@@ -60,6 +70,7 @@ typedef struct hyper_slice {
     hn_view *features, *feature_gradient;              /* one each; no data where theta is given */
     hn_source *generator_sources, *target_sources;
     hn_target *targets;
+    hn_mixture *mixtures;                              /* a node */
     unsigned char *at_logits;
     char *theta, *dtheta, *step_scratch, *head_scratch, *head_partial;
     double *penalties;                                 /* a group */
@@ -112,9 +123,14 @@ typedef struct hyper_place {
     int64_t stride;
 } hyper_place;
 
+/* order.c: chooses which nodes mix, and says whether a run does. */
+void hn_hyper_order_choose(hn_hyper *hyper);
+int hn_hyper_mixes(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int penalized);
+
 /* sizes.c */
 void hn_hyper_limits_choose(hn_hyper *hyper);
-hyper_sizes hn_hyper_sizes_of(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows);
+hyper_sizes hn_hyper_sizes_of(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int penalized);
+int64_t hn_hyper_groups_most(const hn_hyper *hyper, hn_mode mode, int64_t groups); /* of one block */
 int64_t hn_hyper_padded(const hn_hyper *hyper, int64_t count); /* leading dimension of a tile */
 int64_t hn_hyper_theta_elements(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows); /* -1: overflows */
 int64_t hn_hyper_part_rows(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows); /* most of one part */
@@ -132,6 +148,9 @@ int hn_hyper_part_next(hyper_block *block); /* 0: there is no further part */
 int hn_hyper_part_is_block(const hyper_block *block);
 int hn_hyper_theta_in_place(const hyper_block *block);
 hyper_place hn_hyper_theta(const hyper_block *block, const hyper_node *node);
+hyper_columns hn_hyper_made(const hyper_block *block, const hyper_node *node);
+int64_t hn_hyper_kept_columns(const hyper_block *block); /* of theta, where a block's is kept */
+int hn_hyper_node_mixes(const hyper_block *block, const hyper_node *node);
 void hn_hyper_fill(hyper_block *block, const hyper_node *node);
 int hn_hyper_part_forward(hyper_block *block); /* 1: cancelled */
 int hn_hyper_poll(hyper_block *block, double nanoseconds);
@@ -145,6 +164,11 @@ hyper_place hn_hyper_dtheta(const hyper_block *block, const hyper_node *node);
 int hn_hyper_penalized(const hyper_block *block, const hyper_node *node);
 void hn_hyper_penalty_values(hyper_block *block, const hyper_node *node);
 void hn_hyper_penalty_gradients(hyper_block *block, const hyper_node *node);
+
+static inline int hyper_run_penalized(const hn_hyper_run *run)
+{
+    return run->penalty_l1 || run->penalty_l2;
+}
 
 /* counters.c */
 void hn_hyper_count(int64_t generator_rows, int64_t calls);

@@ -16,7 +16,7 @@ int hn_hyper_blocks_in_parallel(const hn_hyper *hyper, hn_mode mode, int64_t gro
 {
     if (mode != HN_MODE_INFERENCE || threads == 1)
         return 0;
-    return groups / hn_hyper_sizes_of(hyper, mode, groups, rows).groups >= 2 * (int64_t)threads;
+    return groups / hn_hyper_sizes_of(hyper, mode, groups, rows, 0).groups >= 2 * (int64_t)threads;
 }
 
 static void predict_block(void *context, int64_t chunk, int32_t worker)
@@ -60,7 +60,7 @@ hn_status hn_hyper_predict(const hn_hyper *hyper, const hn_hyper_run *run, hn_er
         return HN_OK;
     const hn_hyper_workspace *workspace = run->workspace;
     predict_job job = {.hyper = hyper, .run = run, .progress = {.cancel = &run->cancel},
-                       .sizes = hn_hyper_sizes_of(hyper, workspace->mode, run->groups, run->rows)};
+                       .sizes = hn_hyper_sizes_of(hyper, workspace->mode, run->groups, run->rows, hyper_run_penalized(run))};
     int64_t blocks = (run->groups + job.sizes.groups - 1) / job.sizes.groups;
     if (run->threads <= workspace->slice_count &&
         hn_hyper_blocks_in_parallel(hyper, workspace->mode, run->groups, run->rows, run->threads)) {

@@ -10,6 +10,7 @@ static const int64_t groups_least[] = {[HN_MODE_INFERENCE] = 24, [HN_MODE_TRAINI
 static const double activation_bytes[] = {[HN_MODE_INFERENCE] = 1.0 * MIB, [HN_MODE_TRAINING] = 2.0 * MIB};
 static const double bytes_most = 16.0 * MIB;  /* where the wish for more groups or rows meets large ones */
 static const double part_flops = 1e9;         /* time between two questions whether to cancel */
+static const int64_t groups_mixed[] = {[HN_MODE_INFERENCE] = 192, [HN_MODE_TRAINING] = 256};
 enum { GROUPS_MOST = 1024, GROUPS_STEP = 6, ROWS_LEAST = 64 };
 
 static int64_t divide_up(int64_t a, int64_t b)
@@ -28,12 +29,29 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static void choose_groups(const hn_hyper *hyper, hn_mode mode, hyper_limits *limits)
+/* Most columns of theta that are made for one node. */
+static int64_t node_columns(const hn_hyper *hyper, hn_mode mode, int mix)
 {
-    double element = (double)hyper->element, whole = (double)hyper->count * element;
-    double node = (double)(hyper->shared ? hyper->count : hyper->node_columns) * element;
+    int64_t most = hyper->shared ? hyper->count : 0;
+    for (int32_t i = 0; i < hyper->node_count; i++) {
+        int64_t count = mix ? hyper->nodes[i].made[mode].count : hyper->nodes[i].count;
+        most = count > most ? count : most;
+    }
+    return most;
+}
+
+static int64_t all_columns(const hn_hyper *hyper, hn_mode mode, int mix)
+{
+    return mix ? hyper->made_columns[mode] : hyper->count;
+}
+
+static void choose_groups(const hn_hyper *hyper, hn_mode mode, int mix, hyper_limits *limits)
+{
+    double element = (double)hyper->element, whole = (double)all_columns(hyper, mode, mix) * element;
+    double node = (double)node_columns(hyper, mode, mix) * element;
     double generated = hyper->generator ? (double)hn_plan_row_elements(hyper->generator, mode) * element : 0.0;
-    int64_t groups = fitting(tile_bytes[mode], whole, GROUPS_MOST), least = groups_least[mode];
+    int64_t least = mix ? groups_mixed[mode] : groups_least[mode];
+    int64_t groups = fitting(tile_bytes[mode], whole, mix ? least : GROUPS_MOST);
     if (hyper->head->identity) /* theta of the block is there as a whole, whatever it takes */
         node = whole;
     if (groups < least) {
@@ -59,15 +77,17 @@ void hn_hyper_limits_choose(hn_hyper *hyper)
     for (int32_t i = 0; i < hn_plan_output_count(hyper->target); i++)
         outputs += hn_shape_size(&hn_plan_output(hyper->target, i)->shape);
     for (int mode = HN_MODE_INFERENCE; mode <= HN_MODE_TRAINING; mode++) {
-        hyper_limits *limits = &hyper->limits[mode];
         double row = ((double)hn_plan_row_elements(hyper->target, (hn_mode)mode) + (double)outputs) *
                      (double)hyper->element;
         int64_t rows = fitting(activation_bytes[mode], row, INT32_MAX);
         if (rows < ROWS_LEAST)
             rows = smaller(ROWS_LEAST, fitting(bytes_most, row, INT32_MAX));
         int64_t by_work = fitting(part_flops, hn_plan_work(hyper->target), INT32_MAX);
-        limits->rows = by_work < rows ? (by_work > ROWS_LEAST ? by_work : smaller(ROWS_LEAST, rows)) : rows;
-        choose_groups(hyper, (hn_mode)mode, limits);
+        for (int mix = 0; mix < 2; mix++) {
+            hyper_limits *limits = &hyper->limits[mode][mix];
+            limits->rows = by_work < rows ? (by_work > ROWS_LEAST ? by_work : smaller(ROWS_LEAST, rows)) : rows;
+            choose_groups(hyper, (hn_mode)mode, mix, limits);
+        }
     }
 }
 
@@ -80,10 +100,11 @@ static int64_t balanced(int64_t count, int64_t most, int64_t step)
     return stepped <= most ? stepped : size;
 }
 
-hyper_sizes hn_hyper_sizes_of(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows)
+hyper_sizes hn_hyper_sizes_of(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int penalized)
 {
-    const hyper_limits *limits = &hyper->limits[mode];
-    hyper_sizes sizes = {.keep = limits->keep};
+    int mix = hn_hyper_mixes(hyper, mode, groups, rows, penalized);
+    const hyper_limits *limits = &hyper->limits[mode][mix];
+    hyper_sizes sizes = {.keep = limits->keep, .mix = mix};
     if (rows > limits->rows) {
         sizes.keep = 1;
         sizes.groups = balanced(groups, limits->kept_groups, GROUPS_STEP);
@@ -105,22 +126,39 @@ int64_t hn_hyper_padded(const hn_hyper *hyper, int64_t count)
     return padded % page == 0 ? padded + line : padded; /* rows a page apart would meet in the same cache sets */
 }
 
-int64_t hn_hyper_theta_elements(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows)
+/* Elements that a run needs which mixes or does not; -1: overflows. */
+static int64_t theta_elements(const hn_hyper *hyper, hn_mode mode, int mix, int64_t groups, int64_t rows)
 {
-    const hyper_limits *limits = &hyper->limits[mode];
+    const hyper_limits *limits = &hyper->limits[mode][mix];
     int64_t whole, node, kept = smaller(groups, limits->kept_groups), tiled = smaller(groups, limits->groups);
-    int overflows = __builtin_mul_overflow(kept, hn_hyper_padded(hyper, hyper->count), &whole);
-    overflows |= __builtin_mul_overflow(tiled, hn_hyper_padded(hyper, hyper->node_columns), &node);
+    int overflows = __builtin_mul_overflow(kept, hn_hyper_padded(hyper, all_columns(hyper, mode, mix)), &whole);
+    overflows |= __builtin_mul_overflow(tiled, hn_hyper_padded(hyper, node_columns(hyper, mode, mix)), &node);
     if (!limits->keep && rows <= limits->rows)
         whole = 0;
     return overflows ? -1 : whole > node ? whole : node;
 }
 
+int64_t hn_hyper_theta_elements(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows)
+{
+    int64_t made = theta_elements(hyper, mode, 0, groups, rows), mixed = 0;
+    if (hyper->mixed_rows[mode] > 0) /* runs of fewer rows may mix */
+        mixed = theta_elements(hyper, mode, 1, groups, rows);
+    return made < 0 || mixed < 0 ? -1 : made > mixed ? made : mixed;
+}
+
+int64_t hn_hyper_groups_most(const hn_hyper *hyper, hn_mode mode, int64_t groups)
+{
+    const hyper_limits *limits = hyper->limits[mode];
+    int64_t most = limits[0].groups;
+    if (hyper->mixed_rows[mode] > 0 && limits[1].groups > most)
+        most = limits[1].groups;
+    return smaller(groups, most);
+}
+
 int64_t hn_hyper_part_rows(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows)
 {
-    const hyper_limits *limits = &hyper->limits[mode];
-    int64_t product, together = smaller(groups, limits->groups);
-    if (__builtin_mul_overflow(together, rows, &product) || product > limits->rows)
-        return limits->rows;
+    int64_t product, together = hn_hyper_groups_most(hyper, mode, groups), most = hyper->limits[mode][0].rows;
+    if (__builtin_mul_overflow(together, rows, &product) || product > most)
+        return most;
     return product;
 }

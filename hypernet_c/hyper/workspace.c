@@ -23,6 +23,7 @@ static void lay_out_tables(hn_layout *parts, const hn_hyper *hyper, hyper_slice 
     slice->feature_gradient = view_part(parts, 1);
     slice->generator_sources = hn_layout_part(parts, (size_t)hyper->generator_entries, sizeof(hn_source));
     slice->target_sources = hn_layout_part(parts, (size_t)hyper->target_entries, sizeof(hn_source));
+    slice->mixtures = hn_layout_part(parts, (size_t)hyper->node_count, sizeof(hn_mixture));
     slice->targets = hn_layout_part(parts, (size_t)outputs, sizeof(hn_target));
     slice->at_logits = hn_layout_part(parts, (size_t)outputs, 1);
 }
@@ -33,8 +34,7 @@ static void lay_out_numbers(hn_layout *parts, const hn_hyper_workspace *workspac
     const hn_hyper *hyper = workspace->hyper;
     const hn_kernels *kernels = hn_plan_kernels(hyper->target);
     int training = workspace->mode == HN_MODE_TRAINING;
-    int64_t limit = hyper->limits[workspace->mode].groups;
-    int64_t groups = workspace->groups < limit ? workspace->groups : limit;
+    int64_t groups = hn_hyper_groups_most(hyper, workspace->mode, workspace->groups);
     int64_t theta = hn_hyper_theta_elements(hyper, workspace->mode, groups, workspace->rows);
     int64_t rows = hn_hyper_part_rows(hyper, workspace->mode, workspace->groups, workspace->rows);
     size_t features = (size_t)groups * hyper->element;
@@ -75,8 +75,7 @@ static void lay_out(hn_layout *parts, hn_hyper_workspace *workspace)
 static hn_status make_plan_workspaces(hn_hyper_workspace *workspace, hn_error *error)
 {
     const hn_hyper *hyper = workspace->hyper;
-    int64_t limit = hyper->limits[workspace->mode].groups;
-    int64_t groups = workspace->groups < limit ? workspace->groups : limit;
+    int64_t groups = hn_hyper_groups_most(hyper, workspace->mode, workspace->groups);
     int64_t rows = hn_hyper_part_rows(hyper, workspace->mode, workspace->groups, workspace->rows);
     for (int32_t i = 0; i < workspace->slice_count; i++) {
         hyper_slice *slice = &workspace->slices[i];

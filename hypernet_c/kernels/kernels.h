@@ -127,7 +127,7 @@ typedef struct hn_factored {
     int64_t rows, in, out, count;  /* x has `in` columns, y has `out`; `count` terms */
     const void *x;                 /* T (rows, in) */
     int64_t ldx;                   /* 0: all rows are one */
-    const void *factors;           /* T (rows, count) */
+    const void *factors;           /* T (rows, count), or NULL: all are 1 */
     int64_t ldf;
     const void *terms;             /* A_k: T (in, out) without gaps at terms + k * term_stride elements */
     int64_t term_stride;

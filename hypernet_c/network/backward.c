@@ -86,6 +86,14 @@ static void node_sources(const hn_run *run, const plan_node *node, hn_source *so
     }
 }
 
+static void mixture_clear(const hn_mixture *mixture, size_t bytes, size_t element)
+{
+    for (int64_t k = 0; mixture->term_gradient && !mixture->term_accumulate && k < mixture->count; k++)
+        memset(hn_move(mixture->term_gradient, k * mixture->term_stride, element), 0, bytes);
+    if (mixture->constant_gradient && !mixture->constant_accumulate)
+        memset(mixture->constant_gradient, 0, bytes);
+}
+
 /* Zero, unless it holds something or is added to. */
 static void entry_clear(const hn_plan *plan, const hn_run *run, int32_t entry)
 {
@@ -94,7 +102,9 @@ static void entry_clear(const hn_plan *plan, const hn_run *run, int32_t entry)
     if (!source->gradient || source->accumulate || run->workspace->written[entry])
         return;
     int64_t groups = source->gradient_group_stride ? run->groups : 1;
-    for (int64_t g = 0; g < groups; g++)
+    if (source->mixture)
+        mixture_clear(source->mixture, bytes, element);
+    for (int64_t g = 0; !source->mixture && g < groups; g++)
         memset(hn_move(source->gradient, g * source->gradient_group_stride, element), 0, bytes);
     run->workspace->written[entry] = 1;
 }

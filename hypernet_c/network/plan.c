@@ -319,3 +319,16 @@ const int32_t *hn_plan_node_entries(const hn_plan *plan, int32_t node, int32_t *
     *count = plan->nodes[node].info.entry_count;
     return plan->nodes[node].entries;
 }
+
+int hn_plan_node_product(const hn_plan *plan, int32_t node, hn_node_product *product)
+{
+    const plan_node *at = &plan->nodes[node];
+    if (!(at->op->flags & HN_OP_MIXES))
+        return 0;
+    const hn_shape *kernel = &at->info.entries[0].shape;
+    product->in = kernel->dims[0];
+    product->out = kernel->dims[1];
+    product->positions = hn_shape_size(&at->info.output.shape) / product->out;
+    product->inner = plan->tensors[at->inputs[0]].input < 0;
+    return 1;
+}

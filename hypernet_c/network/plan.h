@@ -90,6 +90,13 @@ void hn_plan_backward(const hn_plan *plan, const hn_run *run);
 int32_t hn_plan_node_count(const hn_plan *plan);
 /* Entry numbers used by a node; `*count` may be 0. */
 const int32_t *hn_plan_node_entries(const hn_plan *plan, int32_t node, int32_t *count);
+/* The product of a node's input with its first entry, for nodes that take that as a mixture. */
+typedef struct hn_node_product {
+    int64_t positions, in, out; /* a row of the run is `positions` rows of `in` elements */
+    int inner;                  /* the input is no input of the plan: in training its gradient is wanted */
+} hn_node_product;
+/* 1 if the node's op takes its first entry as a mixture (HN_OP_MIXES), and its product; else 0. */
+int hn_plan_node_product(const hn_plan *plan, int32_t node, hn_node_product *product);
 /* 1 if backward of this node must read its weights, because a gradient to its inputs is wanted under this run. */
 int hn_plan_node_needs_weights(const hn_plan *plan, const hn_run *run, int32_t node);
 void hn_plan_forward_begin(const hn_plan *plan, const hn_run *run);

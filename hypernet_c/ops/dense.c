@@ -2,6 +2,7 @@
    in place where its backward reads the output, else from the saved pre-activation. */
 #include "activations.h"
 #include "fold.h"
+#include "mixture.h"
 #include "product.h"
 
 enum { UNITS, USE_BIAS, ACTIVATION };
@@ -144,6 +145,42 @@ static void forward_body(void *context, int64_t chunk, int32_t worker)
                               hn_folded_at(y, job->dense.element, first, 0, 0), y->ld);
 }
 
+static hn_mixed_product mixed_of(const dense_call *dense)
+{
+    return (hn_mixed_product){dense->call, dense->kernel->mixture, dense->positions, dense->in, dense->units};
+}
+
+/* z += b, y = f(z) */
+static void finish_piece(const void *context, int32_t worker, int64_t group, int64_t segment, int64_t first,
+                         int64_t count)
+{
+    const dense_forward *job = context;
+    const dense_call *dense = &job->dense;
+    const hn_folded_view *z = &job->views[VIEW_Z];
+    for (int64_t row = first; dense->bias && row < first + count; row++) {
+        char *at = hn_folded_at(z, dense->element, group, segment, row);
+        dense->call->kernels->binary(HN_BINARY_ADD, dense->units, at, 1,
+                                     hn_move(dense->bias->data, group * dense->bias->group_stride, dense->element), 1,
+                                     at);
+    }
+    if (dense->activation.number != HN_MAP_LINEAR || z->data != job->views[VIEW_Y].data)
+        forward_piece(context, worker, group, segment, first, count);
+}
+
+static void forward_mixed(dense_forward *job, const hn_view *z)
+{
+    const dense_call *dense = &job->dense;
+    const hn_op_call *call = dense->call;
+    hn_mixed_product product = mixed_of(dense);
+    int64_t widths[] = {dense->in, dense->units, dense->units};
+    const hn_view *const views[] = {&call->inputs[0], &call->output, z};
+    hn_mixed_forward(&product, &call->inputs[0], z);
+    job->fold.views = job->views;
+    hn_fold_views(&job->fold, call->groups, call->rows, dense->positions, 3, views, widths, 0);
+    hn_fold_run(&job->fold, call->threads, (double)dense->units * hn_activation_cost(&dense->activation), finish_piece,
+                job);
+}
+
 static void forward(const hn_op_call *call)
 {
     dense_forward job;
@@ -154,6 +191,10 @@ static void forward(const hn_op_call *call)
     if (call->saved[0])
         z = hn_view_packed(call->saved[0], call->rows, dense->positions * dense->units);
     const hn_view *const views[] = {&call->inputs[0], &call->output, &z};
+    if (dense->kernel->mixture) {
+        forward_mixed(&job, &z);
+        return;
+    }
     int merge = dense->kernel->group_stride == 0 && (!dense->bias || dense->bias->group_stride == 0);
     job.fold.views = job.views;
     hn_fold_views(&job.fold, call->groups, call->rows, dense->positions, 3, views, widths, merge);
@@ -313,6 +354,13 @@ static void backward(const hn_op_call *call)
     job.fold.views = job.views;
     hn_fold_views(&job.fold, call->groups, call->rows, dense->positions, BACK_COUNT, views, widths,
                   source_merges(dense->kernel) && source_merges(dense->bias));
+    if (dense->kernel->mixture) {
+        hn_mixed_product product = mixed_of(dense);
+        hn_mixed_backward(&product, &call->inputs[0], &call->output_gradient, &call->input_gradients[0]);
+        if (dense->bias && dense->bias->gradient)
+            backward_weights(&job, 0, 1);
+        return;
+    }
     int kernel = dense->kernel->gradient != NULL, bias = dense->bias && dense->bias->gradient;
     int alike = kernel && bias &&
                 (dense->kernel->gradient_group_stride != 0) == (dense->bias->gradient_group_stride != 0);
@@ -331,6 +379,6 @@ static const char *fusable_activation(const hn_node_info *node)
 
 const hn_op hn_op_dense = {
     .name = "dense", .attributes = attributes, .attribute_count = 3, .min_inputs = 1, .max_inputs = 1,
-    .flags = HN_OP_READS_OUTPUT, .describe = describe, .saved_sizes = saved_sizes, .work = work, .forward = forward,
+    .flags = HN_OP_READS_OUTPUT | HN_OP_MIXES, .describe = describe, .saved_sizes = saved_sizes, .work = work, .forward = forward,
     .backward = backward, .fusable_activation = fusable_activation, .resolve = resolve,
 };

@@ -72,6 +72,22 @@ typedef struct hn_view {
     int64_t group_stride, row_stride;  /* elements */
 } hn_view;
 
+/* Weights that are not made: entry W of group g is the sum over k of factors[g, k] term k (+ the constants). */
+typedef struct hn_mixture {
+    int64_t count;                     /* terms */
+    const void *factors;               /* (groups, count) */
+    int64_t factor_stride;             /* elements from group to group */
+    const void *terms;                 /* term k, of the entry's shape, at terms + k * term_stride elements */
+    int64_t term_stride;
+    const void *constants[2];          /* of the entry's shape, or NULL */
+    /* backward; NULL: not wanted */
+    void *factor_gradient;             /* (groups, count), added to */
+    int64_t factor_gradient_stride;
+    void *term_gradient;               /* like terms */
+    void *constant_gradient;           /* that of constants[0] */
+    int term_accumulate, constant_accumulate; /* 0: overwrite */
+} hn_mixture;
+
 /* One weight entry for one call. */
 typedef struct hn_source {
     const void *data;
@@ -79,6 +95,8 @@ typedef struct hn_source {
     void *gradient;                    /* backward: NULL if not wanted */
     int64_t gradient_group_stride;     /* 0: one gradient for all groups */
     int accumulate;                    /* 0: overwrite the gradient, 1: add to it */
+    const hn_mixture *mixture;         /* not NULL: data is not there, and `gradient` (which is not written) only tells
+                                          whether one is wanted. For ops that mix (HN_OP_MIXES) */
 } hn_source;
 
 typedef struct hn_op_call {
@@ -110,6 +128,7 @@ enum {
     HN_OP_IN_PLACE = 4,                /* output may be input 0's memory when nobody else reads it (inference) */
     HN_OP_READS_OUTPUT = 8,            /* backward reads the output (else only inputs and saved values) */
     HN_OP_PENALIZES = 16,              /* backward makes a gradient of its own where activity_scale is not 0 */
+    HN_OP_MIXES = 32,                  /* the first entry, of shape (in, out), may come as a mixture */
 };
 
 typedef struct hn_op {

@@ -33,6 +33,7 @@ typedef struct spec {
     int theta_shared;    /* G_GIVEN: theta_stride 0 */
     int64_t width;       /* of hidden layers; 0: small */
     hyper_limits limits; /* groups 0: as chosen */
+    hn_order order;
 } spec;
 
 enum { MOST = 2, TRACKED = 12 };
@@ -304,12 +305,14 @@ static void make_data(world *w)
 /* Forces a cut. What is complete only at the end of a block must be kept: the library sees to that too. */
 static void set_limits(world *w, const hyper_limits *limits)
 {
-    for (int mode = HN_MODE_INFERENCE; mode <= HN_MODE_TRAINING; mode++) {
-        w->hyper->limits[mode] = *limits;
+    for (int i = 0; i < 4; i++) {
+        int mode = i / 2;
+        hyper_limits *to = &w->hyper->limits[mode][i % 2];
+        *to = *limits;
         if (mode == HN_MODE_TRAINING && (w->hyper->shared || w->hyper->head->identity))
-            w->hyper->limits[mode].keep = 1;
-        if (w->hyper->limits[mode].keep)
-            w->hyper->limits[mode].kept_groups = limits->groups;
+            to->keep = 1;
+        if (to->keep)
+            to->kept_groups = limits->groups;
     }
 }
 
@@ -322,10 +325,10 @@ static world *make_world(const spec *given)
     s->groups = s->mode == M_ONE ? 1 : s->groups;
     s->rows = s->mode == M_ROWS ? 1 : s->rows;
     snprintf(where, sizeof where, "generator %d target %d mode %d dtype %d groups %d rows %d partial %d base %d "
-             "penalties %d losses %d training %d shared %d limits %d %d %d %d", s->generator, s->target, s->mode,
+             "penalties %d losses %d training %d shared %d limits %d %d %d %d order %d", s->generator, s->target, s->mode,
              s->dtype,
              (int)s->groups, (int)s->rows, s->partial, s->base, s->penalties, s->losses, s->training, s->theta_shared,
-             (int)s->limits.groups, (int)s->limits.rows, (int)s->limits.kept_groups, s->limits.keep);
+             (int)s->limits.groups, (int)s->limits.rows, (int)s->limits.kept_groups, s->limits.keep, (int)s->order);
     w->element = hn_dtype_size(s->dtype);
     CHECK(hn_isa_default(&isa, &error) == HN_OK);
     w->target = make_target(s);
@@ -338,6 +341,7 @@ static world *make_world(const spec *given)
     w->hyper = w->generator ? hn_hyper_create(w->generator, w->target, w->generated, NULL, NULL, isa, &error)
                             : hn_hyper_create_given(w->target, w->generated, NULL, isa, &error);
     CHECK(w->hyper && hn_hyper_generated_count(w->hyper) == count);
+    hn_hyper_set_order(w->hyper, s->order);
     if (s->limits.groups)
         set_limits(w, &s->limits);
     make_weights(w);

@@ -14,7 +14,7 @@ typedef struct mixture {
     int64_t ld;        /* of y or dy; in d_factors: of that */
     int64_t sizes[5];  /* elements of x, factors, terms, dy, result */
     int64_t rows, cols, result_ld, slabs, slab_stride; /* the result: slabs of rows x cols */
-    int accumulate;
+    int accumulate, plain; /* plain: without factors */
 } mixture;
 
 static mixture random_mixture(void)
@@ -36,6 +36,7 @@ static mixture random_mixture(void)
     f->term_stride = f->in * f->out + (one_in(2) ? gap : 0);
     m.ld = f->out + (one_in(2) ? gap : 0);
     m.accumulate = one_in(2);
+    m.plain = one_in(6);
     m.rows = m.kind == OF_TERMS ? f->in : f->rows;
     m.cols = m.kind == OF_FACTORS ? f->count : f->out;
     m.result_ld = m.kind == FORWARD ? m.ld : m.kind == OF_TERMS ? f->out : f->ldf;
@@ -47,9 +48,9 @@ static mixture random_mixture(void)
     m.sizes[DY] = matrix_size(f->rows, f->out, m.ld);
     m.sizes[RESULT] = m.kind == OF_TERMS ? m.sizes[TERMS] : matrix_size(m.rows, m.cols, m.result_ld);
     shape("factored %s rows %lld in %lld out %lld count %lld ldx %lld ldf %lld stride %lld ld %lld transposed %d "
-          "accumulate %d", kind_names[m.kind], (long long)f->rows, (long long)f->in, (long long)f->out,
+          "accumulate %d plain %d", kind_names[m.kind], (long long)f->rows, (long long)f->in, (long long)f->out,
           (long long)f->count, (long long)f->ldx, (long long)f->ldf, (long long)f->term_stride, (long long)m.ld,
-          f->transposed, m.accumulate);
+          f->transposed, m.accumulate, m.plain);
     return m;
 }
 
@@ -58,7 +59,7 @@ static void multiply(const hn_kernels *kernels, const mixture *m, const void *x,
 {
     hn_factored f = m->shape;
     f.x = x;
-    f.factors = m->kind == OF_FACTORS ? NULL : factors; /* the others are not read */
+    f.factors = m->kind == OF_FACTORS || m->plain ? NULL : factors; /* what is not read need not be there */
     f.terms = m->kind == OF_TERMS ? NULL : terms;
     if (m->kind == FORWARD)
         kernels->factored_forward(&f, m->accumulate, result, m->ld, scratch);
