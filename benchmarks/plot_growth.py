@@ -15,14 +15,18 @@ COLORS = ("#1f5fa8", "#e0903c", "#3c8a4a", "#8a3c8a")
 TITLES = {"rows": "{weights:,} weights, growing rows", "weights": "{rows:,} rows, growing weights"}
 
 
+def in_words(threads: int) -> str:
+    return f"{threads} thread{'s' if threads > 1 else ''}"
+
+
 def plot_time(axes: Axes, points: list[dict[str, Any]], along: str) -> None:
+    """Points, and a straight line at the best rate of all: where growth is linear they lie on it."""
     for color, threads in zip(COLORS, sorted({point["threads"] for point in points}), strict=False):
         own = [point for point in points if point["threads"] == threads]
         at = [point[along] for point in own]
-        axes.loglog(at, [point["seconds"] for point in own], "o-", color=color, label=f"{threads} threads")
-        last = own[-1]
-        linear = [last["seconds"] * place / last[along] for place in at]
-        axes.loglog(at, linear, ":", color=color, linewidth=1, label=f"linear, {threads} threads")
+        rate = min(point["seconds"] / point[along] for point in own)
+        axes.loglog(at, [point["seconds"] for point in own], "o-", color=color, label=in_words(threads))
+        axes.loglog(at, [rate * place for place in at], ":", color=color, label=f"linear, {in_words(threads)}")
     axes.set_ylabel("seconds")
 
 
@@ -31,7 +35,7 @@ def plot_memory(axes: Axes, points: list[dict[str, Any]], along: str) -> None:
     for color, threads in zip(COLORS, sorted({point["threads"] for point in measured}), strict=False):
         own = [point for point in measured if point["threads"] == threads]
         peaks = [max(point["peak_bytes"], 4096) / 1e6 for point in own]
-        axes.loglog([point[along] for point in own], peaks, "o-", color=color, label=f"{threads} threads")
+        axes.loglog([point[along] for point in own], peaks, "o-", color=color, label=in_words(threads))
     at = sorted({point[along] for point in points})
     whole = {point[along]: 4 * point["rows"] * point["weights"] / 1e6 for point in points}
     axes.loglog(at, [whole[place] for place in at], ":", color="black", linewidth=1, label="all generated weights")

@@ -6,7 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Maker = Callable[[dict[str, Any]], Callable[[], object]]
@@ -18,9 +18,10 @@ class Library:
 
     makers: dict[str, Maker]  # workload -> from its data to a function without arguments that does it once
     packages: Sequence[str]
+    details: dict[str, str] = field(default_factory=dict)  # what else tells runs apart
 
     def versions(self) -> dict[str, str]:
-        return {package: importlib.metadata.version(package) for package in self.packages}
+        return {package: importlib.metadata.version(package) for package in self.packages} | self.details
 
 
 @dataclass(frozen=True)

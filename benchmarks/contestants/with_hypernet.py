@@ -7,6 +7,7 @@ from functools import partial
 
 import hypernet as hn
 import numpy as np
+from hypernet import _core
 
 from contestants import Library, Maker
 from workloads.training import LAYERS, LEARNING_RATE
@@ -148,4 +149,5 @@ MAKERS: dict[str, Maker] = {
 
 def library(threads: int, head: str | None = None) -> Library:
     hn.set_num_threads(threads)
-    return Library(MAKERS if head is None else {"W1b": partial(large_head, head)}, ["hypernet", "numpy"])
+    makers = MAKERS if head is None else {"W1b": partial(large_head, head)}
+    return Library(makers, ["hypernet", "numpy"], {"isa": _core.isa()})
