@@ -267,6 +267,31 @@ class Optimizer:
     def delta(self, weights: Array | Store, gradient: Array, learning_rate: float, grad_scale: float) -> Array:
         """What `apply` would add; changes nothing."""
 
+# ---- many steps ----
+def run_batches(
+    step: Any,
+    groups: tuple[tuple[Array | None, ...], ...],
+    whole: int,
+    count: int,
+    order: Array | None,
+    batch: int,
+    steps: int,
+    before: tuple[Any, ...],
+    call: int,
+    after: tuple[Any, ...],
+    rates: float | tuple[float, ...] | None,
+    keep: bool,
+    seconds: float,
+) -> list[tuple[Any, ...]]:
+    """What `step(*groups_of_the_batch, *before, call, *after[, rate])` gives for one batch after the other.
+
+    The arrays of the groups (but for the group number `whole`, which stays as it is) have `count` rows. Batch number i
+    is their rows order[i * batch : (i + 1) * batch], gathered into memory that the next batch uses again; without
+    `order` it is views of the rows from i * batch on. `call` is counted up; `rates`: nothing, one number for all steps,
+    or one for each. Without `keep` the last item of a result (the outputs) is left out. After `seconds` the present step
+    is the last. Signal handlers run between steps; an exception of one, or of a step, ends the call.
+    """
+
 # ---- single functions on arrays ----
 def map_forward(name: str, params: tuple[float, ...], x: Array) -> Array:
     """An elementwise activation by its C name (see hn_map), or "softmax", "log_softmax" over the last axis."""

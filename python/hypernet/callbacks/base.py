@@ -203,14 +203,20 @@ class CallbackList(Callback):
         names = [f"{what}_batch_{when}" for what in ("train", "test", "predict") for when in ("begin", "end")]
         self._hooks: dict[str, list[Callable[..., None]]] = {}
         self._wants_logs: dict[str, bool] = {}
+        self._quiet = {"train": True, "test": True, "predict": True}
         for name in names:
             chosen = [callback for callback in self.callbacks if _defines(callback, f"on_{name}")]
             self._hooks[name] = [getattr(callback, f"on_{name}") for callback in chosen]
             self._wants_logs[name] = any(not isinstance(callback, ProgbarLogger) for callback in chosen)
+            self._quiet[name.partition("_")[0]] &= all(type(callback) is ProgbarLogger for callback in chosen)
 
     def wants_logs(self, name: str) -> bool:
         """Whether anybody reads the logs of this hook ("train_batch_end", ...); the progress bar asks for its own."""
         return self._wants_logs[name]
+
+    def is_quiet(self, what: str) -> bool:
+        """Whether nobody has anything to do between batches of "train", "test" or "predict", but for the progress bar."""
+        return type(self) is CallbackList and self._quiet[what]
 
     def append(self, callback: Callback) -> None:
         """Add one more."""

@@ -14,12 +14,15 @@ from .._shapes import fits
 from .._tensor import KerasTensor
 from ..models.data import convert_sample_weight, convert_targets, match_structure, pack_outputs
 from ..models.model import Model
+from ..training.examples import StepData
 from .modes import Meeting, convert_conditions, meet, meet_quickly, mode_quickly
 
 if TYPE_CHECKING:
-    from ..training.examples import Examples, StepResult
+    from ..training.examples import Examples
 
 Array = NDArray[Any]
+# The group of a step's data that all batches share: one condition, or rows that are the same for all tasks.
+_WHOLE = {"one": 0, "shared": 1}
 
 
 class HyperData:
@@ -138,63 +141,10 @@ class HyperData:
     ) -> tuple[Array, ...]:
         return self._bound().predict(examples.conditions, examples.inputs, _mode(examples), out, training, seed, call)
 
-    def _run_step(
-        self,
-        examples: Examples,
-        losses: tuple[_core.LossSpec, ...],
-        kind: Any,
-        training: bool,
-        seed: int,
-        call: int,
-        normalizer: float,
-        gradient: Array | None,
-    ) -> StepResult:
-        from ..training.examples import StepResult
-
+    def _step_data(self, examples: Examples) -> StepData:
         assert examples.targets is not None
-        results = self._bound().step(
-            examples.conditions,
-            examples.inputs,
-            examples.targets,
-            examples.weights,
-            losses,
-            _mode(examples),
-            kind,
-            training,
-            seed,
-            call,
-            normalizer,
-            gradient,
-        )
-        return StepResult(*results)
-
-    def _run_train_step(
-        self,
-        examples: Examples,
-        losses: tuple[_core.LossSpec, ...],
-        seed: int,
-        call: int,
-        normalizer: float,
-        optimizer: _core.Optimizer,
-        learning_rate: float,
-    ) -> StepResult:
-        from ..training.examples import StepResult
-
-        assert examples.targets is not None
-        results = self._bound().train_step(
-            examples.conditions,
-            examples.inputs,
-            examples.targets,
-            examples.weights,
-            losses,
-            _mode(examples),
-            seed,
-            call,
-            normalizer,
-            optimizer,
-            learning_rate,
-        )
-        return StepResult(*results)
+        groups = (examples.conditions, examples.inputs, examples.targets, examples.weights)
+        return StepData(groups, _WHOLE.get(examples.mode, -1), (examples.mode,))
 
     def _run_gradients(
         self,

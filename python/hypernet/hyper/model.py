@@ -269,6 +269,7 @@ class HyperModel(_core.Callable, HyperPullbacks, HyperData, ParameterVector, Tra
 
     def _unbind(self) -> None:
         self._core = self._direct = None
+        self._spare_steppers.clear()
 
     def _generated_weights(self) -> list[Weight]:
         return [weight for weight, on in zip(self._target._weights_in_order(), self._flags, strict=True) if on]

@@ -119,6 +119,16 @@ def sparse_top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5, from
     return _in_top_k(labels, predicted, k)
 
 
+class _Rate(FixedFunction):
+    """The mean of ones and zeros, one for each position."""
+
+    _direction = "up"
+
+    def _counts(self, sample: tuple[int, ...]) -> bool:
+        # A subclass may do something else.
+        return len(sample) == 1 and type(self).update_state is FixedFunction.update_state
+
+
 class Accuracy(FixedFunction):
     """How often predictions equal targets.
 
@@ -135,7 +145,7 @@ class Accuracy(FixedFunction):
         super().__init__(accuracy, name, dtype)
 
 
-class BinaryAccuracy(FixedFunction):
+class BinaryAccuracy(_Rate):
     """How often `y_pred > threshold` says what y_true (0 or 1) does.
 
     Examples
@@ -145,13 +155,14 @@ class BinaryAccuracy(FixedFunction):
     0.5
     """
 
-    _direction = "up"
-
     def __init__(self, name: str | None = "binary_accuracy", dtype: Any = None, threshold: float = 0.5) -> None:
         super().__init__(binary_accuracy, name, dtype, threshold=threshold)
 
+    def _counts(self, sample: tuple[int, ...]) -> bool:
+        return sample == (1,) and super()._counts(sample)  # of several values in a row it is the mean that counts
 
-class CategoricalAccuracy(FixedFunction):
+
+class CategoricalAccuracy(_Rate):
     """How often the largest of y_pred is at the largest of y_true (one-hot).
 
     Examples
@@ -161,13 +172,11 @@ class CategoricalAccuracy(FixedFunction):
     1.0
     """
 
-    _direction = "up"
-
     def __init__(self, name: str | None = "categorical_accuracy", dtype: Any = None) -> None:
         super().__init__(categorical_accuracy, name, dtype)
 
 
-class SparseCategoricalAccuracy(FixedFunction):
+class SparseCategoricalAccuracy(_Rate):
     """How often the largest of y_pred is at the label.
 
     Examples
@@ -177,13 +186,11 @@ class SparseCategoricalAccuracy(FixedFunction):
     0.5
     """
 
-    _direction = "up"
-
     def __init__(self, name: str | None = "sparse_categorical_accuracy", dtype: Any = None) -> None:
         super().__init__(sparse_categorical_accuracy, name, dtype)
 
 
-class TopKCategoricalAccuracy(FixedFunction):
+class TopKCategoricalAccuracy(_Rate):
     """How often the one-hot target's class is among the k largest of y_pred.
 
     Examples
@@ -193,13 +200,11 @@ class TopKCategoricalAccuracy(FixedFunction):
     1.0
     """
 
-    _direction = "up"
-
     def __init__(self, k: int = 5, name: str | None = "top_k_categorical_accuracy", dtype: Any = None) -> None:
         super().__init__(top_k_categorical_accuracy, name, dtype, k=k)
 
 
-class SparseTopKCategoricalAccuracy(FixedFunction):
+class SparseTopKCategoricalAccuracy(_Rate):
     """How often the label is among the k largest of y_pred.
 
     Examples
@@ -208,8 +213,6 @@ class SparseTopKCategoricalAccuracy(FixedFunction):
     >>> hn.metrics.SparseTopKCategoricalAccuracy(k=1)([1], [[0.3, 0.7]])
     1.0
     """
-
-    _direction = "up"
 
     def __init__(
         self,

@@ -45,6 +45,10 @@ class Metric:
         self.dtype = "float32" if dtype is None else np.dtype(dtype).name
         self.reset_state()
 
+    def _counts(self, sample: tuple[int, ...]) -> bool:
+        """Whether the sums are whole numbers for outputs of this sample shape: then many batches may come as one."""
+        return False
+
     def update_state(self, *args: Any, **kwargs: Any) -> None:
         """Take one batch in."""
         raise NotImplementedError(f"{type(self).__name__} must define `update_state`.")

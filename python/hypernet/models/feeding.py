@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._convert import NATIVE
+from ..training.examples import StepData
 from .data import (
     Leaf,
     check_cardinality,
@@ -21,7 +22,7 @@ from .data import (
 from .topology import Topology
 
 if TYPE_CHECKING:
-    from ..training.examples import Examples, StepResult
+    from ..training.examples import Examples
 
 Array = NDArray[Any]
 
@@ -100,59 +101,9 @@ class ModelData:
     ) -> tuple[Array, ...]:
         return self._bound().predict(examples.inputs, out, training, seed, call)
 
-    def _run_step(
-        self,
-        examples: Examples,
-        losses: tuple[_core.LossSpec, ...],
-        kind: Any,
-        training: bool,
-        seed: int,
-        call: int,
-        normalizer: float,
-        gradient: Array | None,
-    ) -> StepResult:
-        from ..training.examples import StepResult
-
+    def _step_data(self, examples: Examples) -> StepData:
         assert examples.targets is not None
-        loss, count, weight, activity, outputs = self._bound().step(
-            examples.inputs,
-            examples.targets,
-            examples.weights,
-            losses,
-            kind,
-            training,
-            seed,
-            call,
-            normalizer,
-            gradient,
-        )
-        return StepResult(loss, count, weight, activity, 0.0, outputs)
-
-    def _run_train_step(
-        self,
-        examples: Examples,
-        losses: tuple[_core.LossSpec, ...],
-        seed: int,
-        call: int,
-        normalizer: float,
-        optimizer: _core.Optimizer,
-        learning_rate: float,
-    ) -> StepResult:
-        from ..training.examples import StepResult
-
-        assert examples.targets is not None
-        loss, count, weight, activity, outputs = self._bound().train_step(
-            examples.inputs,
-            examples.targets,
-            examples.weights,
-            losses,
-            seed,
-            call,
-            normalizer,
-            optimizer,
-            learning_rate,
-        )
-        return StepResult(loss, count, weight, activity, 0.0, outputs)
+        return StepData((examples.inputs, examples.targets, examples.weights), -1, ())
 
     def _run_gradients(
         self,

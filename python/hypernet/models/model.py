@@ -285,6 +285,7 @@ class Model(_core.Callable, ModelData, ParameterVector, Trainer, Layer):
 
     def _unbind(self) -> None:
         self._network = self._direct = self._place = self._eager = None
+        self._spare_steppers.clear()  # which hold on to the old store
         for compound in self._compounds:
             compound._unbind()
 

@@ -125,6 +125,18 @@ class Optimizer:
             )
         self._learning_rate = _checked_rate(learning_rate)
 
+    def _rates(self, count: int) -> float | tuple[float, ...] | None:
+        """The rates of the next `count` updates: one for all, or each; None where each must be asked for in time."""
+        rate = self._learning_rate
+        if type(self).learning_rate is not Optimizer.learning_rate:
+            return None
+        if isinstance(rate, float):
+            return rate
+        if isinstance(rate, LearningRateSchedule):
+            start = self.iterations
+            return tuple([float(rate(start + i)) for i in range(count)])
+        return None
+
     @property
     def iterations(self) -> int:
         """How many updates there have been."""

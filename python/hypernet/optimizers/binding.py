@@ -119,8 +119,8 @@ class Binding:
         self._pieces = pieces
         self.dtype = dtype
         self.size = sum(piece.size for piece in pieces)
-        self._seen = self._spans(None)
-        self.core = make(self._seen, dtype)
+        self.spans = self._spans(None)  # those that the core has
+        self.core = make(self.spans, dtype)
 
     @property
     def memory(self) -> _core.Store | Array | None:
@@ -157,9 +157,9 @@ class Binding:
         """Follow weights that have moved, and trainable flags that have changed."""
         self._pieces = pieces
         spans = self._spans(given)
-        if spans != self._seen:
+        if spans != self.spans:
             self.core.set_spans(spans)
-            self._seen = spans
+            self.spans = spans
 
     # ---- updates ----
     def apply(self, gradient: Array, learning_rate: float, scale: float) -> None:

@@ -13,7 +13,7 @@ from .. import _core, losses, metrics
 from ..losses import as_loss
 from ..losses.base import Loss, normalizer, reduce
 from ..metrics import MeanMetricWrapper, Metric
-from .examples import Examples, StepResult
+from .examples import Examples
 
 Array = NDArray[Any]
 _BY_SHAPE = ("crossentropy", "ce")
@@ -163,13 +163,17 @@ class CompiledLosses:
         return found
 
     # ---- one batch ----
+    def plan_varies(self, examples: Examples) -> bool:
+        """Whether the plan depends on more than shapes: losses are divided by the sum of sample weights."""
+        for weight, loss in zip(examples.weights, self._losses, strict=True):
+            if weight is not None and loss is not None and loss.reduction == "mean_with_sample_weight":
+                return True
+        return False
+
     def plan(self, examples: Examples) -> Plan | None:
         """`_make_plan`, remembered by the targets' shapes where sample weights do not matter."""
         assert examples.targets is not None
-        if any(
-            weight is not None and loss is not None and loss.reduction == "mean_with_sample_weight"
-            for weight, loss in zip(examples.weights, self._losses, strict=True)
-        ):
+        if self.plan_varies(examples):
             return self._make_plan(examples)
         key = tuple([target.shape for target in examples.targets])
         found = self._plans.get(key)
@@ -233,11 +237,13 @@ class CompiledLosses:
             gradients.append(np.ascontiguousarray(gradient * factor, output.dtype))
         return values, tuple(gradients)
 
-    def values(self, result: StepResult, divisors: list[float]) -> list[float]:
+    def values(self, sums: Sequence[float], divisors: list[float]) -> list[float]:
         """Each output's loss from the sums of a step."""
+        if len(sums) == 1 and self._losses[0] is not None:
+            return [sums[0] / divisors[0]]
         return [
             0.0 if loss is None else total / divisor
-            for loss, total, divisor in zip(self._losses, result.loss, divisors, strict=True)
+            for loss, total, divisor in zip(self._losses, sums, divisors, strict=True)
         ]
 
     def total(self, values: list[float]) -> float:
@@ -364,6 +370,17 @@ class CompiledMetrics:
         for index, group in enumerate(self._weighted):
             for metric in group:
                 metric.update_state(targets[index], outputs[index], weights[index])
+
+    def counts(self, examples: Examples, outputs: tuple[Array, ...]) -> bool:
+        """Whether several batches may be taken in as one, without a difference in any bit."""
+        shapes = [output.shape[examples.leading :] for output in outputs]
+        for groups, is_weighted in ((self._plain or [], False), (self._weighted, True)):
+            for group, shape, weight in zip(groups, shapes, examples.weights, strict=False):
+                if group and is_weighted and weight is not None:
+                    return False
+                if not all(metric._counts(shape) for metric in group):
+                    return False
+        return True
 
     def reset(self) -> None:
         """Forget all batches."""

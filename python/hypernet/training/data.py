@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._random import generator
 from .examples import Examples
 
+Array = NDArray[Any]
 Make = Callable[[Any, Any, Any], Examples]
 
 
@@ -75,23 +77,32 @@ class ArraySource(Source):
     """
 
     def __init__(self, examples: Examples, batch_size: int | None, shuffle: Any, steps: int | None) -> None:
-        self._examples = examples
+        self.examples = examples
         if batch_size is None and steps is not None:
             batch_size = math.ceil(examples.count / steps)
-        self._batch = checked_batch_size(batch_size)
+        self.batch = checked_batch_size(batch_size)
         self._shuffle = checked_shuffle(shuffle)
-        self._batches = math.ceil(examples.count / self._batch)
+        self._batches = math.ceil(examples.count / self.batch)
         self._given_steps = steps
         self._stream: Iterator[Examples] | None = None
         self._left = 0
         self.steps = self._batches if steps is None else steps
 
+    @property
+    def is_one_pass(self) -> bool:
+        """Whether an epoch is one pass over all rows, in several batches and an order that is drawn beforehand."""
+        return self._given_steps is None and self._batches > 1 and self._shuffle != "batch"
+
+    def order(self) -> Array | None:
+        """The rows of such a pass by their places; None: as they stand."""
+        return generator().permutation(self.examples.count) if self._shuffle is True else None
+
     def _pass(self) -> Iterator[Examples]:
-        examples, size, count = self._examples, self._batch, self._examples.count
+        examples, size, count = self.examples, self.batch, self.examples.count
         if count <= size:
             yield examples
             return
-        order = generator().permutation(count) if self._shuffle is True else None
+        order = self.order()
         for start in range(0, count, size):
             stop = min(start + size, count)
             if order is not None:

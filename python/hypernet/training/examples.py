@@ -1,4 +1,4 @@
-"""Data as the core takes it, and what a step gives back."""
+"""Data as the core takes it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-class StepResult(NamedTuple):
-    """Sums of one step: a number an output in the first three.
+class StepData(NamedTuple):
+    """The arguments with which every step of the core begins.
 
-    loss: sum of weight * loss; count: positions; weight: sum of weights; activity, penalty: what regularizers add to
-    the mean loss; outputs: the predictions.
+    groups: tuples of arrays; whole: the one of them that all batches share, or -1; mode: how conditions and rows meet,
+    which the steps of a hypernetwork are told.
     """
 
-    loss: list[float]
-    count: list[float]  # type: ignore[assignment]
-    weight: list[float]
-    activity: float
-    penalty: float
-    outputs: tuple[Array, ...]
+    groups: tuple[tuple[Array | None, ...], ...]
+    whole: int
+    mode: tuple[str, ...]
 
 
 class Examples:
@@ -75,6 +72,13 @@ class Examples:
         conditions = self.conditions if self.mode == "one" else _pick(self.conditions, index)
         inputs = self.inputs if self.mode == "shared" else _pick(self.inputs, index)
         return Examples(self.mode, conditions, inputs, targets, _pick(self.weights, index), count)
+
+    def take_targets(self, index: Array | slice, count: int) -> Examples:
+        """The targets and weights of a part of `count`, with conditions and inputs as they are."""
+        assert self.targets is not None
+        return Examples(
+            self.mode, self.conditions, self.inputs, _pick(self.targets, index), _pick(self.weights, index), count
+        )
 
 
 def _pick(arrays: tuple[Any, ...], index: Any) -> tuple[Any, ...]:

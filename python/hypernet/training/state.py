@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .. import _nest
 
@@ -14,7 +18,9 @@ if TYPE_CHECKING:  # imported where they are used, so that what does not train i
     from .examples import Examples
     from .steps import Batch, Stepper
 
+Array = NDArray[Any]
 Logs = dict[str, float]
+_KEPT = 1 << 20  # numbers of outputs
 
 
 class Compiled:
@@ -33,6 +39,7 @@ class Compiled:
         self._compiled_metrics: CompiledMetrics | None = None
         self._loss_mean: Mean  # there when compiled
         self._output_means: list[Mean] = []
+        self._spare_steppers: dict[bool, Stepper] = {}  # with and without an optimizer
 
     # ---- compile ----
     def compile(
@@ -95,6 +102,7 @@ class Compiled:
             "weighted_metrics": weighted_metrics,
         }
         self._losses = self._compiled_metrics = None
+        self._spare_steppers.clear()
         self._output_means = []
         self._loss_mean = Mean(name="loss")
         self.stop_training = False
@@ -156,6 +164,20 @@ class Compiled:
 
         return Stepper(self, self._ready(), optimizer)
 
+    def _spare_stepper(self, optimizer: Optimizer | None) -> Stepper:
+        """One for a single batch, with a seed of its own: that of the last time, if it still fits."""
+        stepper = self._spare_steppers.pop(optimizer is not None, None)
+        if stepper is None or stepper.losses is not self._ready() or stepper.optimizer is not optimizer:
+            stepper = self._stepper(optimizer)
+        else:
+            stepper.refresh()
+        stepper.begin()
+        return stepper
+
+    def _keep(self, stepper: Stepper) -> None:
+        """Give back what `_spare_stepper` gave."""
+        self._spare_steppers[stepper.optimizer is not None] = stepper
+
     # ---- metrics ----
     @property
     def metrics(self) -> list[Any]:
@@ -193,9 +215,49 @@ class Compiled:
             logs.update(self._compiled_metrics.result())
         return dict(sorted(logs.items()))
 
+    @property
+    def _has_metrics(self) -> bool:
+        return self._compiled_metrics is not None and not self._compiled_metrics.is_empty
+
     def _record(self, batch: Batch, examples: Examples) -> None:
         """Take a batch into the means, weighted by its rows."""
-        rows = examples.rows
+        self._record_loss(batch, examples.rows)
+        if self._has_metrics:
+            assert self._compiled_metrics is not None
+            self._compiled_metrics.update(examples, batch.outputs)
+
+    def _record_many(
+        self, batches: list[Batch], examples: Examples, order: Array | None, start: int, size: int
+    ) -> None:
+        """Take batches of `size` in that are these examples, in this order, from place `start` on."""
+        for batch in batches:
+            self._record_loss(batch, size * (examples.rows // examples.count))
+        metrics = self._compiled_metrics
+        if metrics is None or metrics.is_empty:
+            return
+
+        def targets(first: int, count: int) -> Examples:
+            part = slice(start + first, start + first + count)
+            return examples.take_targets(part if order is None else order[part], count)
+
+        metrics.update(targets(0, size), batches[0].outputs)  # the first makes the metrics
+        rest = batches[1:]
+        if rest and metrics.counts(examples, rest[0].outputs):
+            together = tuple(np.concatenate(group) for group in zip(*[batch.outputs for batch in rest], strict=True))
+            metrics.update(targets(size, size * len(rest)), together)
+            return
+        for number, batch in enumerate(rest, 1):
+            metrics.update(targets(size * number, size), batch.outputs)
+
+    def _most_steps(self, size: int) -> int:
+        """How many batches of `size` may be run before the metrics see them: their outputs are kept so long."""
+        if not self._has_metrics:
+            return 1 << 30
+        me: Any = self
+        elements = sum(math.prod(dim or 1 for dim in tensor.shape[1:]) for tensor in me.outputs)
+        return max(1, _KEPT // max(1, size * elements))
+
+    def _record_loss(self, batch: Batch, rows: int) -> None:
         self._loss_mean.total += batch.total * rows
         self._loss_mean.count += rows
         if self._output_means:
@@ -203,8 +265,6 @@ class Compiled:
             for mean, index in zip(self._output_means, self._losses.active, strict=True):
                 mean.total += batch.values[index] * rows
                 mean.count += rows
-        if self._compiled_metrics is not None and not self._compiled_metrics.is_empty:
-            self._compiled_metrics.update(examples, batch.outputs)
 
     def _in_order(self, logs: Logs) -> Any:
         """Logs as Keras lists them: the loss, the metrics, the rest; one number alone is no list."""

@@ -206,9 +206,15 @@ class Trainer(Compiled):
         steps = 0
         if stepper is not None:
             stepper.refresh()
+        if isinstance(source, ArraySource):
+            stepper = stepper or self._stepper(self.optimizer)
+            if self._runs_in_core(source, callbacks, "train", stepper):
+                return stepper, self._run_in_core(source, callbacks.on_train_batch_end, stepper, True)
         for step, examples in enumerate(source.epoch()):
             if stepper is None:  # the first batch has built the model
                 stepper = self._stepper(self.optimizer)
+            if not stepper.has_begun:
+                stepper.begin()
             callbacks.on_train_batch_begin(step)
             self._record(stepper.train(examples), examples)
             steps = step + 1
@@ -216,6 +222,31 @@ class Trainer(Compiled):
             if self.stop_training:
                 break
         return stepper, steps
+
+    # ---- many batches at once ----
+    def _runs_in_core(self, source: ArraySource, callbacks: CallbackList, what: str, stepper: Stepper) -> bool:
+        """Whether nobody looks between one batch and the next."""
+        if not source.is_one_pass or not callbacks.is_quiet(what):
+            return False
+        return stepper.needs_no_python(source.examples, what == "train")
+
+    def _run_in_core(self, source: ArraySource, report: Any, stepper: Stepper, trains: bool) -> int:
+        """Run an epoch's batches, many in one call of the core; how many."""
+        examples, size = source.examples, source.batch
+        order = source.order()
+        if not stepper.has_begun:
+            stepper.begin()
+        start = step = 0
+        most = self._most_steps(size)
+        while start < examples.count and not (self.stop_training if trains else self.stop_evaluating):
+            rows = min(size, examples.count - start)
+            steps = min((examples.count - start) // rows, most)
+            batches = stepper.run(examples, order, start, rows, steps, trains, self._has_metrics)
+            self._record_many(batches, examples, order, start, rows)
+            start += rows * len(batches)
+            step += len(batches)
+            report(step - 1, None)
+        return step
 
     # ---- evaluate ----
     def evaluate(
@@ -271,20 +302,32 @@ class Trainer(Compiled):
         self.stop_evaluating = False
         callbacks.on_test_begin()
         self.reset_metrics()
-        wants_logs = callbacks.wants_logs("test_batch_end")
-        for step, examples in enumerate(source.epoch()):
-            if stepper is None:
-                stepper = self._stepper(None)
-            callbacks.on_test_batch_begin(step)
-            self._record(stepper.test(examples), examples)
-            callbacks.on_test_batch_end(step, self._batch_logs() if wants_logs else None)
-            if self.stop_evaluating:
-                break
+        if isinstance(source, ArraySource):
+            stepper = stepper or self._stepper(None)
+            if self._runs_in_core(source, callbacks, "test", stepper):
+                self._run_in_core(source, callbacks.on_test_batch_end, stepper, False)
+            else:
+                self._evaluate_batches(source, callbacks, stepper)
+        else:
+            self._evaluate_batches(source, callbacks, stepper)
         if self._loss_mean.count == 0:
             raise ValueError("There is nothing to evaluate: the data gave no batch.")
         logs = self._batch_logs()
         callbacks.on_test_end(logs)
         return logs
+
+    def _evaluate_batches(self, source: Source, callbacks: CallbackList, stepper: Stepper | None) -> None:
+        wants_logs = callbacks.wants_logs("test_batch_end")
+        for step, examples in enumerate(source.epoch()):
+            if stepper is None:
+                stepper = self._stepper(None)
+            if not stepper.has_begun:
+                stepper.begin()
+            callbacks.on_test_batch_begin(step)
+            self._record(stepper.test(examples), examples)
+            callbacks.on_test_batch_end(step, self._batch_logs() if wants_logs else None)
+            if self.stop_evaluating:
+                break
 
     # ---- predict ----
     def predict(
@@ -416,7 +459,9 @@ class Trainer(Compiled):
             raise ValueError("train_on_batch needs an optimizer: pass one to `compile()`.")
         examples = self._examples(x, y, sample_weight, class_weight)
         self.reset_metrics()
-        self._record(self._stepper(self.optimizer).train(examples), examples)
+        stepper = self._spare_stepper(self.optimizer)
+        self._record(stepper.train(examples), examples)
+        self._keep(stepper)
         logs = self._batch_logs()
         return logs if return_dict else self._in_order(logs)
 
@@ -441,7 +486,9 @@ class Trainer(Compiled):
         self._require_compiled("test_on_batch")
         examples = self._examples(x, y, sample_weight)
         self.reset_metrics()
-        self._record(self._stepper(None).test(examples), examples)
+        stepper = self._spare_stepper(None)
+        self._record(stepper.test(examples), examples)
+        self._keep(stepper)
         logs = self._batch_logs()
         return logs if return_dict else self._in_order(logs)
 
@@ -484,7 +531,9 @@ class Trainer(Compiled):
         """
         self._require_compiled("loss_and_grad")
         examples = self._examples(x, y, sample_weight)
-        batch, gradient = self._stepper(None).gradient(examples, training)
+        stepper = self._spare_stepper(None)
+        batch, gradient = stepper.gradient(examples, training)
+        self._keep(stepper)
         return batch.total, gradient
 
 
