@@ -14,20 +14,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import describe, environment
+from machine import describe, environment, status_bytes
 from report import in_words
 
 RESULTS = Path(__file__).resolve().parents[1] / "build" / "benchmarks"
 CONDITION, FEATURES, INPUTS, CLASSES = 100, 64, 100, 10
 HIDDEN = 128  # of the target, where rows are what grows: 14,218 weights
 ROWS = 64  # where weights are what grows
-STATUS = Path("/proc/self/status")
 RESET_PEAK = Path("/proc/self/clear_refs")
-
-
-def status_bytes(field: str) -> int:
-    """A line of the process's status, in bytes."""
-    return next(1024 * int(line.split()[1]) for line in STATUS.read_text().splitlines() if line.startswith(field + ":"))
 
 
 def measure_point(rows: int, hidden: int, threads: int, seconds: float) -> dict[str, Any]:

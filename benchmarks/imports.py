@@ -8,6 +8,7 @@ import re
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from machine import distribution_of, environment
@@ -22,21 +23,23 @@ LIBRARIES = {
     "tensorflow": ("tensorflow", ("tensorflow", "tensorflow-cpu")),
 }
 PROGRAM = """
-import json, resource, time
+import json, sys, time
+sys.path.append({folder!r})
+from machine import status_bytes
 start = time.perf_counter()
 import numpy
 middle = time.perf_counter()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = status_bytes("VmRSS")
 import {modules}
 end = time.perf_counter()
-print(json.dumps([middle - start, end - middle, 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)]))
+print(json.dumps([middle - start, end - middle, status_bytes("VmRSS") - before]))
 """
 
 
 def import_once(modules: str) -> list[float]:
     """Seconds of NumPy's import, seconds of the further modules', bytes they added to the process."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(modules=modules)],
+        [sys.executable, "-c", PROGRAM.format(modules=modules, folder=str(Path(__file__).parent))],
         capture_output=True,
         text=True,
         env=environment(1),

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+STATUS = Path("/proc/self/status")
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 USUAL_CACHES = (1 << 20, 32 << 20)  # where the system does not say
 
@@ -84,3 +85,11 @@ def distribution_of(*names: str) -> str | None:
             continue
         return name
     return None
+
+
+def status_bytes(field: str) -> int:
+    """A line of this process's status in bytes, as VmRSS (resident now) or VmHWM (its peak); 0 where there is none."""
+    if not STATUS.exists():
+        return 0
+    lines = STATUS.read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field + ":"))

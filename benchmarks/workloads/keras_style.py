@@ -48,7 +48,7 @@ WORKLOADS = [
         lambda: training.plain(ROWS),
         epoch(),
         Goal(4.0, against=TUTORIALS),
-        tolerance=1e-3,
+        tolerance=1e-4,
         only_checks=WITHOUT_LOOP,
     ),
     Workload(

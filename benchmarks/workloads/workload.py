@@ -59,7 +59,7 @@ class Workload:
     data: Callable[[], Data]
     phases: Sequence[Phase]
     goal: Goal
-    tolerance: float = 1e-4
+    tolerance: float = 1e-5
     checked_calls: int = 1  # results of so many calls in a row must agree; a training step needs some
     only_checks: Sequence[str] = ()  # contestants that only check the result: they do not offer what is timed
     in_pairs: bool = False  # too large for all contestants to hold it at the same time
