@@ -17,12 +17,25 @@ static int dict_take(PyObject *dict, const char *name, PyObject *value)
     return result;
 }
 
+/* A bfloat16 is its bits, in an unsigned integer: NumPy has no such numbers. */
+static int file_type_number(hn_dtype dtype)
+{
+    return dtype == HN_BFLOAT16 ? NPY_UINT16 : dtype == HN_INT8 ? NPY_INT8 : array_type_number(dtype);
+}
+
+/* The dtype of an array in a file, -1 if there is none for it. */
+static int file_dtype(PyArrayObject *array)
+{
+    int number = PyArray_TYPE(array);
+    return number == NPY_UINT16 ? HN_BFLOAT16 : number == NPY_INT8 ? HN_INT8 : array_dtype(array);
+}
+
 static PyObject *tensor_array(const hn_file_tensor *tensor)
 {
     npy_intp dims[HN_MAX_RANK];
     for (int32_t i = 0; i < tensor->shape.rank; i++)
         dims[i] = (npy_intp)tensor->shape.dims[i];
-    PyObject *array = PyArray_SimpleNew(tensor->shape.rank, dims, array_type_number(tensor->dtype));
+    PyObject *array = PyArray_SimpleNew(tensor->shape.rank, dims, file_type_number(tensor->dtype));
     if (array && tensor->bytes > 0)
         memcpy(PyArray_DATA((PyArrayObject *)array), tensor->data, tensor->bytes);
     return array;
@@ -92,11 +105,11 @@ static PyArrayObject *array_pack(PyObject *given, const char *name)
                                              Py_TYPE(given)->tp_name);
     PyArrayObject *packed = (PyArrayObject *)PyArray_FROM_OF(given, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_NOTSWAPPED |
                                                                      NPY_ARRAY_ENSURECOPY | NPY_ARRAY_ENSUREARRAY);
-    if (!packed || (array_dtype(packed) >= 0 && PyArray_NDIM(packed) <= HN_MAX_RANK))
+    if (!packed || (file_dtype(packed) >= 0 && PyArray_NDIM(packed) <= HN_MAX_RANK))
         return packed;
-    PyErr_Format(array_dtype(packed) < 0 ? PyExc_TypeError : PyExc_ValueError,
-                 "tensor \"%s\" must be of float32, float64 or int64 with at most %d axes, received %S with %d", name,
-                 HN_MAX_RANK, PyArray_DESCR(packed), PyArray_NDIM(packed));
+    PyErr_Format(file_dtype(packed) < 0 ? PyExc_TypeError : PyExc_ValueError,
+                 "tensor \"%s\" must be of float32, float64, int64, int8 or uint16 (bfloat16) with at most %d axes, "
+                 "received %S with %d", name, HN_MAX_RANK, PyArray_DESCR(packed), PyArray_NDIM(packed));
     Py_DECREF(packed);
     return NULL;
 }
@@ -111,7 +124,7 @@ static int tensor_take(contents *contents, PyObject *key, PyObject *value)
         return -1;
     }
     Py_DECREF(array); /* the list has it */
-    tensor->dtype = (hn_dtype)array_dtype(array);
+    tensor->dtype = (hn_dtype)file_dtype(array);
     tensor->shape.rank = PyArray_NDIM(array);
     for (int i = 0; i < PyArray_NDIM(array); i++)
         tensor->shape.dims[i] = PyArray_DIM(array, i);

@@ -14,6 +14,9 @@ static void *hyper_compile(const void *owner, const hn_shape *shapes, hn_error *
         return NULL;
     if (!self->generator)
         return hn_hyper_create_given(target, self->generated, shapes, isa, error);
+    if (self->head.kernel)
+        return hn_hyper_create_quantized(self->generator->graph->graph, &self->head, target, self->generated, shapes,
+                                         shapes + self->generator->input_count, isa, error);
     return hn_hyper_create(self->generator->graph->graph, target, self->generated, shapes,
                            shapes + self->generator->input_count, isa, error);
 }
@@ -129,6 +132,14 @@ static int base_take(HyperObject *self, PyObject *base)
     return self->base ? 0 : -1;
 }
 
+/* generator, target, generated, base, penalties, and the parts of a head, if there are any. */
+static int parts_take(HyperObject *self, PyObject *args)
+{
+    PyObject *head = PyTuple_GET_SIZE(args) > 5 ? PyTuple_GET_ITEM(args, 5) : Py_None;
+    return flags_take(self, PyTuple_GET_ITEM(args, 2)) < 0 || base_take(self, PyTuple_GET_ITEM(args, 3)) < 0 ||
+           penalties_take(self, PyTuple_GET_ITEM(args, 4)) < 0 || hyper_head_take(self, head) < 0 ? -1 : 0;
+}
+
 /* The stores that runs read. A target whose weights are all generated reads none of its own. */
 static int stores_take(HyperObject *self)
 {
@@ -166,7 +177,7 @@ static int compile_early(HyperObject *self)
 static PyObject *hyper_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     const binding_state *state = PyType_GetModuleState(type);
-    if (constructor_check("Hyper", args, keywords, 5) < 0)
+    if (constructor_check("Hyper", args, keywords, PyTuple_GET_SIZE(args) == 6 ? 6 : 5) < 0)
         return NULL;
     PyObject *generator = PyTuple_GET_ITEM(args, 0), *target = PyTuple_GET_ITEM(args, 1);
     if ((generator != Py_None && !Py_IS_TYPE(generator, state->network_type)) ||
@@ -178,8 +189,7 @@ static PyObject *hyper_new(PyTypeObject *type, PyObject *args, PyObject *keyword
         return NULL;
     self->generator = generator == Py_None ? NULL : (NetworkObject *)Py_NewRef(generator);
     self->target = (NetworkObject *)Py_NewRef(target);
-    if (flags_take(self, PyTuple_GET_ITEM(args, 2)) == 0 && base_take(self, PyTuple_GET_ITEM(args, 3)) == 0 &&
-        penalties_take(self, PyTuple_GET_ITEM(args, 4)) == 0 && stores_take(self) == 0 && compile_early(self) == 0)
+    if (parts_take(self, args) == 0 && stores_take(self) == 0 && compile_early(self) == 0)
         return (PyObject *)self;
     Py_DECREF(self);
     return NULL;
@@ -191,6 +201,8 @@ static int hyper_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->generator);
     Py_VISIT(self->target);
     Py_VISIT(self->base);
+    for (int i = 0; i < 3; i++)
+        Py_VISIT(self->head_parts[i]);
     Py_VISIT(Py_TYPE(object));
     return 0;
 }
@@ -211,6 +223,8 @@ static void hyper_dealloc(PyObject *object)
     hn_memory_free(self->generated);
     hn_memory_free(self->penalties);
     Py_XDECREF(self->base);
+    for (int i = 0; i < 3; i++)
+        Py_XDECREF(self->head_parts[i]);
     Py_XDECREF(self->generator);
     Py_XDECREF(self->target);
     type->tp_free(object);
@@ -302,6 +316,17 @@ static void run_fill(hyper_call *call)
     call->work = work_of((double)run->groups * (group + (double)run->rows * row));
 }
 
+/* A run of the generator alone: no rows, of shapes that the plan is compiled for already. */
+static void no_inputs(hyper_call *call, hn_shape *shapes)
+{
+    const HyperObject *hyper = call->hyper;
+    hn_shape declared[2 * BINDING_MAX_TENSORS];
+    declared_shapes(hyper, declared);
+    memcpy(shapes + hyper->generator->input_count, declared + hyper->generator->input_count,
+           (size_t)hyper->target->input_count * sizeof *shapes);
+    call->inputs_lead.rows = 0;
+}
+
 int hyper_call_begin(hyper_call *call, PyObject *self, PyObject *conditions, PyObject *inputs, const char *mode)
 {
     hn_shape shapes[2 * BINDING_MAX_TENSORS];
@@ -310,6 +335,7 @@ int hyper_call_begin(hyper_call *call, PyObject *self, PyObject *conditions, PyO
     int32_t condition_count = hyper->generator ? hyper->generator->input_count : 0;
     call->item = NULL;
     call->memory = NULL;
+    call->theta = NULL;
     call->weights = NULL;
     call->held.count = 0;
     memset(&call->run, 0, sizeof call->run);
@@ -321,8 +347,10 @@ int hyper_call_begin(hyper_call *call, PyObject *self, PyObject *conditions, PyO
     if (taken < 0)
         return -1;
     call->inputs_lead.groups = call->conditions_lead.groups;
-    if (network_inputs_take(hyper->target, &call->held, inputs, &call->inputs_lead, "input", call->inputs,
-                            shapes + condition_count) < 0)
+    if (!inputs)
+        no_inputs(call, shapes);
+    else if (network_inputs_take(hyper->target, &call->held, inputs, &call->inputs_lead, "input", call->inputs,
+                                 shapes + condition_count) < 0)
         return -1;
     if (call->inputs_lead.groups < 0 || call->inputs_lead.rows < 0) {
         PyErr_SetString(PyExc_ValueError, "without conditions and inputs there is nothing to run");
@@ -449,8 +477,10 @@ int hyper_call_run(hyper_call *call, int gradients, int claimed)
     for (int32_t i = 0; reads && i < hyper->store_count; i++)
         hn_lock_read_begin(hyper->stores[i]->lock);
     gil_release(&call->gil, gradients ? 3.0 * call->work : call->work);
-    hn_status status = gradients ? hn_hyper_gradients(call->item->plan, &call->run, &error)
-                                 : hn_hyper_predict(call->item->plan, &call->run, &error);
+    hn_status status = call->theta ? hn_hyper_generate(call->item->plan, &call->run, call->theta, call->theta_stride,
+                                                       &error)
+                       : gradients ? hn_hyper_gradients(call->item->plan, &call->run, &error)
+                                   : hn_hyper_predict(call->item->plan, &call->run, &error);
     gil_acquire(&call->gil);
     for (int32_t i = 0; reads && i < hyper->store_count; i++)
         hn_lock_read_end(hyper->stores[i]->lock);
@@ -461,6 +491,8 @@ int hyper_call_run(hyper_call *call, int gradients, int claimed)
 }
 
 static PyMethodDef methods[] = {
+    {"generate", FASTCALL(hyper_generate), METH_FASTCALL,
+     "generate(conditions, out, training, seed, call): theta (N, P)."},
     {"predict", FASTCALL(hyper_predict), METH_FASTCALL,
      "predict(conditions, inputs, mode, out, training, seed, call, weights=None): outputs."},
     {"gradients", FASTCALL(hyper_gradients), METH_FASTCALL,
@@ -479,7 +511,7 @@ static PyGetSetDef properties[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Hyper(generator, target, generated, base, penalties): the pipeline between two networks."},
+    {Py_tp_doc, "Hyper(generator, target, generated, base, penalties, head=None): the pipeline between two networks."},
     {Py_tp_new, hyper_new},
     {Py_tp_call, hyper_direct},
     {Py_tp_dealloc, hyper_dealloc},

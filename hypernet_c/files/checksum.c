@@ -73,7 +73,8 @@ uint64_t hn_checksum_tensor(const hn_file_tensor *tensor)
     return hn_checksum_bytes(tensor->data, tensor->bytes, hn_checksum_bytes(kind, (size_t)length, name));
 }
 
-static const char *const dtype_names[] = {[HN_FLOAT32] = "F32", [HN_FLOAT64] = "F64", [HN_INT64] = "I64"};
+static const char *const dtype_names[] = {[HN_FLOAT32] = "F32", [HN_FLOAT64] = "F64", [HN_INT64] = "I64",
+                                          [HN_BFLOAT16] = "BF16", [HN_INT8] = "I8"};
 
 const char *hn_file_dtype_name(hn_dtype dtype)
 {
@@ -82,7 +83,7 @@ const char *hn_file_dtype_name(hn_dtype dtype)
 
 int hn_file_dtype_find(const char *name)
 {
-    for (int dtype = HN_FLOAT32; dtype <= HN_INT64; dtype++)
+    for (int dtype = HN_FLOAT32; dtype <= HN_INT8; dtype++)
         if (strcmp(dtype_names[dtype], name) == 0)
             return dtype;
     return -1;

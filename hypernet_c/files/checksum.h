@@ -17,7 +17,7 @@ uint64_t hn_checksum_bytes(const void *data, size_t bytes, uint64_t seed);
 uint64_t hn_checksum_tensor(const hn_file_tensor *tensor);
 uint64_t hn_checksum_text(const hn_file_text *text);
 
-/* "F32", "F64", "I64". */
+/* "F32", "F64", "I64", "BF16", "I8". */
 const char *hn_file_dtype_name(hn_dtype dtype);
 /* The dtype called `name`, or -1. */
 int hn_file_dtype_find(const char *name);

@@ -4,6 +4,8 @@
 
    {"kind": "model", "graph": G}   or
    {"kind": "hypermodel", "generator": G, "target": G, "generated": ["dense/kernel", ...], "base": true|false}
+   and, where the head is stored in fewer bits and G is only what comes before it,
+   "head": {"stored": "bfloat16"|"int8", "bias": true|false}
 
    G = {"dtype": "float32", "inputs": [{"name", "shape": [100], "dtype": "float32"|"float64"|"int64"}, ...],
         "nodes": [{"op", "layer", "inputs": [tensor numbers], "attributes": {name: number|string|[integers]}}, ...],
@@ -13,7 +15,8 @@
    Attributes at their defaults may be left out; an infinite number is the string "Infinity" or "-Infinity".
 
    Tensors of the file: one per entry, "weights/<entry name>" (model), "generator/<entry>", "target/<entry>"
-   (hypermodel; own entries and, when it has one, base: "base" of shape (P,)); others ("optimizer/...") are Python's. */
+   (hypermodel; own entries and, when it has one, base: "base" of shape (P,)); of a head in fewer bits "head/kernel" of
+   shape (width, P), BF16 or I8, "head/scale" (P,) of I8, "head/bias" (P,); others ("optimizer/...") are Python's. */
 #ifndef HN_FILES_MODEL_H
 #define HN_FILES_MODEL_H
 
@@ -36,6 +39,7 @@ typedef struct hn_model {
     void *generator_weights;
     unsigned char *generated;     /* a flag for each target entry; NULL for a plain model */
     void *base;                   /* (P,) or NULL */
+    hn_quantized_head head;       /* for hn_hyper_create_quantized; kernel NULL: the generator has its head */
 } hn_model;
 
 hn_model *hn_model_load(const char *path, hn_error *error);

@@ -11,7 +11,7 @@ typedef struct loading {
     hn_tensor_file *file;
     hn_model *model;
     int64_t used;           /* tensors of the file that have a place in the model */
-    int has_base;
+    int has_base, has_head_bias;
     hn_error *error;
 } loading;
 
@@ -45,18 +45,42 @@ static int64_t generated_count(const hn_model *model)
     return count;
 }
 
-/* One output of P elements, in the target's dtype. */
+/* {"stored": "int8", "bias": true} */
+static hn_status head_read(loading *l, const hn_json_value *value)
+{
+    static const char *const keys[] = {"stored", "bias"};
+    const hn_json_value *stored = hn_json_member(value, "stored"), *bias = hn_json_member(value, "bias");
+    const char *name = stored && stored->type == JSON_STRING ? stored->text : "";
+    int is_int8 = strcmp(name, "int8") == 0;
+    if (!hn_json_has_exactly(value, keys, 2) || (!is_int8 && strcmp(name, "bfloat16") != 0) ||
+        (bias->type != JSON_TRUE && bias->type != JSON_FALSE))
+        return hn_error_set(l->error, HN_ERROR_VALUE, "\"head\" must say how it is stored (bfloat16 or int8), and "
+                            "whether it has a bias");
+    if (hn_graph_dtype(l->model->graph) != HN_FLOAT32)
+        return hn_error_set(l->error, HN_ERROR_VALUE, "a head stored as %s belongs to networks of float32", name);
+    l->has_head_bias = bias->type == JSON_TRUE;
+    l->model->head.stored = is_int8 ? HN_INT8 : HN_BFLOAT16;
+    l->model->head.count = generated_count(l->model);
+    return HN_OK;
+}
+
+/* One output in the target's dtype, of P elements or of a head's features. */
 static hn_status generator_check(const loading *l)
 {
     const hn_graph *generator = l->model->generator;
+    hn_quantized_head *head = &l->model->head;
     int64_t count = generated_count(l->model);
     if (hn_graph_dtype(generator) != hn_graph_dtype(l->model->graph))
         return hn_error_set(l->error, HN_ERROR_VALUE, "generator and target have different dtypes");
     if (hn_graph_output_count(generator) == 1) {
         const hn_tensor_info *output = hn_graph_tensor(generator, hn_graph_output_tensor(generator, 0));
-        if (output->dtype == hn_graph_dtype(generator) && hn_shape_size(&output->shape) == count)
+        int64_t size = hn_shape_size(&output->shape);
+        head->width = size;
+        if (output->dtype == hn_graph_dtype(generator) && (head->count > 0 ? size >= 0 : size == count))
             return HN_OK;
     }
+    if (head->count > 0)
+        return hn_error_set(l->error, HN_ERROR_VALUE, "the generator must have one output, of the head's features");
     return hn_error_set(l->error, HN_ERROR_VALUE, "the generator must have one output, of the %lld generated weights",
                         (long long)count);
 }
@@ -73,17 +97,21 @@ static hn_status hypermodel_read(loading *l, const hn_json_value *description)
     l->model->graph = hn_graph_from_value(hn_json_member(description, "target"), l->error);
     if (!l->model->graph)
         return l->error->status;
+    const hn_json_value *head = hn_json_member(description, "head");
     hn_status status = generated_read(l, hn_json_member(description, "generated"));
+    if (status == HN_OK && head)
+        status = head_read(l, head);
     return status == HN_OK ? generator_check(l) : status;
 }
 
 static hn_status description_read(loading *l, const hn_json_value *description)
 {
     static const char *const model_keys[] = {"kind", "graph"},
-                      *const hyper_keys[] = {"kind", "generator", "target", "generated", "base"};
+                      *const hyper_keys[] = {"kind", "generator", "target", "generated", "base", "head"};
     const hn_json_value *kind = hn_json_member(description, "kind");
     const char *name = kind && kind->type == JSON_STRING ? kind->text : "";
-    if (strcmp(name, "hypermodel") == 0 && hn_json_has_exactly(description, hyper_keys, 5))
+    int32_t hyper_count = hn_json_member(description, "head") ? 6 : 5;
+    if (strcmp(name, "hypermodel") == 0 && hn_json_has_exactly(description, hyper_keys, hyper_count))
         return hypermodel_read(l, description);
     if (strcmp(name, "model") != 0 || !hn_json_has_exactly(description, model_keys, 2))
         return hn_error_set(l->error, HN_ERROR_VALUE, "its description is neither that of a model nor of a hypermodel");
@@ -162,6 +190,71 @@ static hn_status all_weights_read(loading *l, int copy)
     return weights_read(l, model->graph, "target/", model->generated, copy ? model->weights : NULL);
 }
 
+/* What a hypermodel has besides its networks: found and checked, before memory for anything is taken. */
+typedef struct extras {
+    const hn_file_tensor *base, *kernel, *scale, *bias;
+} extras;
+
+static hn_status extras_find(loading *l, extras *found)
+{
+    const hn_quantized_head *head = &l->model->head;
+    hn_dtype dtype = hn_graph_dtype(l->model->graph);
+    hn_shape kernel = {2, {head->width, head->count}}, vector = {1, {0}};
+    if (l->model->generator)
+        vector.dims[0] = generated_count(l->model);
+    struct {
+        const char *name;
+        int wanted;
+        hn_dtype dtype;
+        const hn_shape *shape;
+        const hn_file_tensor **place;
+    } list[] = {
+        {"base", l->has_base, dtype, &vector, &found->base},
+        {"head/kernel", head->count > 0, head->stored, &kernel, &found->kernel},
+        {"head/scale", head->count > 0 && head->stored == HN_INT8, HN_FLOAT32, &vector, &found->scale},
+        {"head/bias", l->has_head_bias, HN_FLOAT32, &vector, &found->bias},
+    };
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        if (!list[i].wanted)
+            continue;
+        *list[i].place = tensor_find(l, "", list[i].name, list[i].dtype, list[i].shape);
+        if (!*list[i].place)
+            return l->error->status;
+        l->used++;
+    }
+    return HN_OK;
+}
+
+/* A copy of a tensor at `place`; without a tensor nothing. */
+static hn_status tensor_copy(const loading *l, const hn_file_tensor *tensor, const void **place)
+{
+    if (!tensor)
+        return HN_OK;
+    void *memory = hn_memory_allocate(tensor->bytes, 1, l->error);
+    if (!memory)
+        return HN_ERROR_MEMORY;
+    memcpy(memory, tensor->data, tensor->bytes);
+    *place = memory;
+    return HN_OK;
+}
+
+static hn_status extras_copy(const loading *l, const extras *found)
+{
+    const void *base = NULL, *scale = NULL, *bias = NULL;
+    hn_quantized_head *head = &l->model->head;
+    hn_status status = tensor_copy(l, found->base, &base);
+    l->model->base = (void *)base;
+    if (status == HN_OK)
+        status = tensor_copy(l, found->kernel, &head->kernel);
+    if (status == HN_OK)
+        status = tensor_copy(l, found->scale, &scale);
+    head->scale = scale;
+    if (status == HN_OK)
+        status = tensor_copy(l, found->bias, &bias);
+    head->bias = bias;
+    return status;
+}
+
 /* A file may hold nothing that the model has no place for, but Python's state of the optimizer. */
 static hn_status leftovers_check(const loading *l)
 {
@@ -181,14 +274,10 @@ static hn_status model_fill(loading *l)
 {
     hn_model *model = l->model;
     hn_dtype dtype = hn_graph_dtype(model->graph);
-    const hn_file_tensor *base = NULL;
+    extras found = {NULL, NULL, NULL, NULL};
     hn_status status = all_weights_read(l, 0);
-    if (status == HN_OK && l->has_base) {
-        hn_shape shape = {1, {generated_count(model)}};
-        base = tensor_find(l, "", "base", dtype, &shape);
-        status = base ? HN_OK : l->error->status;
-        l->used++;
-    }
+    if (status == HN_OK)
+        status = extras_find(l, &found);
     if (status == HN_OK)
         status = leftovers_check(l);
     if (status != HN_OK)
@@ -202,13 +291,8 @@ static hn_status model_fill(loading *l)
         if (!model->generator_weights)
             return HN_ERROR_MEMORY;
     }
-    if (base) {
-        model->base = hn_memory_allocate(base->bytes, 1, l->error);
-        if (!model->base)
-            return HN_ERROR_MEMORY;
-        memcpy(model->base, base->data, base->bytes);
-    }
-    return all_weights_read(l, 1);
+    status = extras_copy(l, &found);
+    return status == HN_OK ? all_weights_read(l, 1) : status;
 }
 
 hn_model *hn_model_load(const char *path, hn_error *error)
@@ -240,5 +324,8 @@ void hn_model_free(hn_model *model)
     hn_memory_free(model->generator_weights);
     hn_memory_free(model->generated);
     hn_memory_free(model->base);
+    hn_memory_free((void *)model->head.kernel);
+    hn_memory_free((void *)model->head.scale);
+    hn_memory_free((void *)model->head.bias);
     hn_memory_free(model);
 }

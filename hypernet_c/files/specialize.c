@@ -10,6 +10,8 @@ typedef struct generation {
     hn_workspace *workspace;
     hn_source *sources;
     void *theta;
+    void *features, *scratch; /* of a head in fewer bits; else NULL */
+    int64_t count;            /* P */
 } generation;
 
 /* The shape of the condition: an open axis is as long as `size` makes it. */
@@ -54,24 +56,36 @@ static hn_status generation_prepare(const hn_model *model, const hn_shape *shape
     if (!g->sources)
         return HN_ERROR_MEMORY;
     hn_graph_bind(model->generator, model->generator_weights, NULL, g->sources);
-    int64_t count = hn_shape_size(&hn_plan_output(g->plan, 0)->shape);
-    g->theta = hn_memory_allocate((size_t)count, hn_dtype_size(hn_graph_dtype(model->generator)), error);
-    return g->theta ? HN_OK : HN_ERROR_MEMORY;
+    size_t element = hn_dtype_size(hn_graph_dtype(model->generator));
+    int64_t given = hn_shape_size(&hn_plan_output(g->plan, 0)->shape);
+    g->count = model->head.kernel ? model->head.count : given;
+    g->theta = hn_memory_allocate((size_t)g->count, element, error);
+    if (!g->theta || !model->head.kernel)
+        return g->theta ? HN_OK : HN_ERROR_MEMORY;
+    g->features = hn_memory_allocate((size_t)given, element, error);
+    if (g->features)
+        g->scratch = hn_memory_allocate(hn_plan_kernels(g->plan)->quantized_scratch, 1, error);
+    return g->scratch ? HN_OK : HN_ERROR_MEMORY;
 }
 
 /* theta = generator(condition) + base */
 static hn_status generation_run(const hn_model *model, const void *condition, const generation *g, hn_error *error)
 {
-    hn_view input = {.data = (void *)condition}, output = {.data = g->theta}; /* inputs are only read */
-    int64_t count = hn_shape_size(&hn_plan_output(g->plan, 0)->shape);
+    const hn_quantized_head *head = &model->head;
+    const hn_kernels *kernels = hn_plan_kernels(g->plan);
+    hn_view input = {.data = (void *)condition}; /* inputs are only read */
+    hn_view output = {.data = head->kernel ? g->features : g->theta};
     hn_run run = {.groups = 1, .rows = 1, .threads = hn_threads_get(), .inputs = &input, .outputs = &output,
                   .sources = g->sources, .workspace = g->workspace};
     hn_status status = hn_plan_check(g->plan, &run, error);
     if (status != HN_OK)
         return status;
     hn_plan_forward(g->plan, &run);
+    if (head->kernel)
+        kernels->gemm_quantized(head->stored, 1, head->count, head->width, g->features, head->width, head->kernel,
+                                head->count, head->scale, head->bias, g->theta, head->count, g->scratch);
     if (model->base)
-        hn_plan_kernels(g->plan)->binary(HN_BINARY_ADD, count, g->theta, 1, model->base, 1, g->theta);
+        kernels->binary(HN_BINARY_ADD, g->count, g->theta, 1, model->base, 1, g->theta);
     return HN_OK;
 }
 
@@ -105,6 +119,8 @@ hn_status hn_model_specialize(const hn_model *model, const void *condition, int6
     if (status == HN_OK)
         weights_assemble(model, g.theta, weights);
     hn_memory_free(g.theta);
+    hn_memory_free(g.features);
+    hn_memory_free(g.scratch);
     hn_memory_free(g.sources);
     hn_workspace_free(g.workspace);
     hn_plan_free(g.plan);

@@ -113,8 +113,8 @@ static hn_status tensor_take(reading *r, const hn_json_value *member, placed_ten
     if (member->type != JSON_OBJECT || member->count != 3 || !dtype || !shape || !offsets)
         return damaged(r, "tensor \"%.200s\" must have dtype, shape and data_offsets, and nothing else", tensor->name);
     if (dtype->type != JSON_STRING || hn_file_dtype_find(dtype->text) < 0)
-        return damaged(r, "tensor \"%.200s\" must be of dtype F32, F64 or I64, received %.20s", tensor->name,
-                       dtype->type == JSON_STRING ? dtype->text : hn_json_type_name(dtype->type));
+        return damaged(r, "tensor \"%.200s\" must be of dtype F32, F64, I64, BF16 or I8, received %.20s",
+                       tensor->name, dtype->type == JSON_STRING ? dtype->text : hn_json_type_name(dtype->type));
     if (!hn_json_shape(shape, 0, &tensor->shape))
         return damaged(r, "tensor \"%.200s\" must have a shape of at most %d numbers from 0 up", tensor->name,
                        HN_MAX_RANK);

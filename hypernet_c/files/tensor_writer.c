@@ -15,8 +15,9 @@ static hn_status tensor_check(const hn_file_tensor *tensor, hn_error *error)
     const char *name = tensor->name;
     if (!name || strcmp(name, FILE_METADATA) == 0)
         return hn_error_set(error, HN_ERROR_VALUE, "a tensor cannot be called %s", name ? name : "NULL");
-    if ((int)tensor->dtype < HN_FLOAT32 || tensor->dtype > HN_INT64)
-        return hn_error_set(error, HN_ERROR_TYPE, "tensor \"%.200s\" must be of float32, float64 or int64", name);
+    if ((int)tensor->dtype < HN_FLOAT32 || tensor->dtype > HN_INT8)
+        return hn_error_set(error, HN_ERROR_TYPE, "tensor \"%.200s\" must be of float32, float64, int64, bfloat16 or "
+                            "int8", name);
     if (tensor->shape.rank < 0 || tensor->shape.rank > HN_MAX_RANK)
         return hn_error_set(error, HN_ERROR_VALUE, "tensor \"%.200s\" has %d axes, at most %d are possible", name,
                             tensor->shape.rank, HN_MAX_RANK);

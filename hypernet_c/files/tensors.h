@@ -19,7 +19,7 @@ typedef struct hn_tensor_file hn_tensor_file;
 
 typedef struct hn_file_tensor {
     const char *name;
-    hn_dtype dtype;        /* F32, F64, I64 */
+    hn_dtype dtype;        /* F32, F64, I64, BF16, I8 */
     hn_shape shape;
     const void *data;      /* 64-byte aligned when read */
     size_t bytes;

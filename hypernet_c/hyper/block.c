@@ -99,6 +99,7 @@ int hn_hyper_block_begin(hyper_block *block, int64_t first)
     block->head = (hn_head_call){
         .kernels = hn_plan_kernels(hyper->target), .threads = block->threads, .columns = hyper->count,
         .groups = block->theta_shared ? 1 : block->groups, .width = hyper->width, .base = run->base,
+        .quantized = &hyper->quantized,
         .scratch = slice->head_scratch, .scratch_stride = block->workspace->head_scratch_stride,
         .partial = slice->head_partial,
     };

@@ -4,6 +4,7 @@
 
 #include "../kernels/kernels.h"
 #include "../ops/op.h"
+#include "quantized.h"
 
 /* One block of groups as a head sees it. */
 typedef struct hn_head_call {
@@ -17,6 +18,7 @@ typedef struct hn_head_call {
     void *feature_gradient;         /* (groups, width), added to; or NULL */
     int64_t feature_gradient_stride;
     hn_source kernel, bias;         /* "dense": the head's (width, P) and (P,) weights; bias may be NULL */
+    const hn_quantized_head *quantized; /* "bfloat16", "int8": what stands for both */
     const void *base;               /* (P,) or NULL */
     void *scratch;                  /* threads * scratch_stride bytes */
     size_t scratch_stride;
@@ -37,7 +39,8 @@ typedef struct hn_head {
     /* theta[g, first .. first + count) of every group into tile (groups, count) with leading dimension `ld`. */
     void (*fill)(const hn_head_call *call, int64_t first, int64_t count, void *tile, int64_t ld);
     /* The other way: dtheta tile of the same place, added to feature_gradient, and to the weights' gradients (which it
-       overwrites where their `accumulate` is 0). */
+       overwrites where their `accumulate` is 0). NULL without `identity`: the head is for inference alone, and nothing
+       is trained through it. */
     void (*pull)(const hn_head_call *call, int64_t first, int64_t count, const void *tile, int64_t ld);
     /* theta from column `first` on as a mixture of the rows of the head's kernel: factors, terms, constants and their
        gradients for this block. NULL: theta is always made. */

@@ -3,9 +3,10 @@
 
 #include <string.h>
 
-extern const hn_head hn_head_dense, hn_head_values, hn_head_given;
+extern const hn_head hn_head_dense, hn_head_values, hn_head_given, hn_head_bfloat16, hn_head_int8;
 
-static const hn_head *const heads[] = {&hn_head_dense, &hn_head_values, &hn_head_given};
+static const hn_head *const heads[] = {&hn_head_dense, &hn_head_values, &hn_head_given, &hn_head_bfloat16,
+                                      &hn_head_int8};
 
 const hn_head *hn_head_find(const char *name)
 {

@@ -107,13 +107,31 @@ static hn_status list_unused(hn_hyper *hyper, const hn_graph *generator, hn_erro
     return HN_OK;
 }
 
-/* Compiles the generator without its head. */
-static hn_status compile_generator(hn_hyper *hyper, const hn_graph *generator, const hn_shape *shapes, hn_isa isa,
-                                   hn_error *error)
+/* A head that the caller has: the whole generator comes before it. */
+static hn_status take_quantized(hn_hyper *hyper, const hn_graph *generator, const hn_quantized_head *head,
+                                hn_error *error)
 {
-    const hn_graph_node *dense = find_dense(generator);
+    int has_scale = head->scale != NULL;
+    if ((head->stored != HN_BFLOAT16 && head->stored != HN_INT8) || hn_graph_dtype(generator) != HN_FLOAT32)
+        return hn_error_set(error, HN_ERROR_TYPE, "a quantised head is stored as bfloat16 or int8, and computes in "
+                            "float32");
+    if (!head->kernel || has_scale != (head->stored == HN_INT8))
+        return hn_error_set(error, HN_ERROR_VALUE, "a head of int8 needs a kernel and a scale, one of bfloat16 a "
+                            "kernel and no scale");
+    hyper->quantized = *head;
+    hyper->head = hn_head_find(head->stored == HN_INT8 ? "int8" : "bfloat16");
+    return HN_OK;
+}
+
+/* Compiles the generator without its head. */
+static hn_status compile_generator(hn_hyper *hyper, const hn_graph *generator, const hn_quantized_head *quantized,
+                                   const hn_shape *shapes, hn_isa isa, hn_error *error)
+{
+    const hn_graph_node *dense = quantized ? NULL : find_dense(generator);
     int32_t output = dense ? dense->inputs[0] : hn_graph_output_tensor(generator, 0);
     hyper->head = hn_head_find(dense ? "dense" : "values");
+    if (quantized && take_quantized(hyper, generator, quantized, error) != HN_OK)
+        return HN_ERROR_VALUE;
     hyper->generator = hn_plan_create_part(generator, &output, 1, shapes, isa, error);
     if (!hyper->generator)
         return HN_ERROR_VALUE;
@@ -126,14 +144,18 @@ static hn_status compile_generator(hn_hyper *hyper, const hn_graph *generator, c
         hyper->head_kernel = dense->entries[0];
         hyper->head_bias = dense->entry_count > 1 ? dense->entries[1] : -1;
     }
+    if (quantized && given != quantized->width)
+        return hn_error_set(error, HN_ERROR_VALUE, "the generator gives %lld features, but the head takes %lld",
+                            (long long)given, (long long)quantized->width);
+    given = quantized ? quantized->count : given;
     if (given != hyper->count)
         return hn_error_set(error, HN_ERROR_VALUE, "the generator gives %lld values, but %lld weights of the target "
                             "are to be generated", (long long)given, (long long)hyper->count);
     return list_unused(hyper, generator, error);
 }
 
-static hn_status hyper_make(hn_hyper *hyper, const hn_graph *generator, const hn_graph *target,
-                            const unsigned char *generated, const hn_shape *condition_shapes,
+static hn_status hyper_make(hn_hyper *hyper, const hn_graph *generator, const hn_quantized_head *head,
+                            const hn_graph *target, const unsigned char *generated, const hn_shape *condition_shapes,
                             const hn_shape *input_shapes, hn_isa isa, hn_error *error)
 {
     if (generator && hn_graph_output_count(generator) != 1)
@@ -149,14 +171,15 @@ static hn_status hyper_make(hn_hyper *hyper, const hn_graph *generator, const hn
         return HN_ERROR_VALUE;
     status = list_nodes(hyper, error);
     if (status == HN_OK && generator)
-        status = compile_generator(hyper, generator, condition_shapes, isa, error);
+        status = compile_generator(hyper, generator, head, condition_shapes, isa, error);
     if (status == HN_OK)
         hn_hyper_set_order(hyper, HN_ORDER_BY_COST);
     return status;
 }
 
-static hn_hyper *create(const hn_graph *generator, const hn_graph *target, const unsigned char *generated,
-                        const hn_shape *condition_shapes, const hn_shape *input_shapes, hn_isa isa, hn_error *error)
+static hn_hyper *create(const hn_graph *generator, const hn_quantized_head *head, const hn_graph *target,
+                        const unsigned char *generated, const hn_shape *condition_shapes, const hn_shape *input_shapes,
+                        hn_isa isa, hn_error *error)
 {
     hn_hyper *hyper = hn_memory_allocate(1, sizeof *hyper, error);
     if (!hyper)
@@ -164,7 +187,7 @@ static hn_hyper *create(const hn_graph *generator, const hn_graph *target, const
     hyper->element = hn_dtype_size(hn_graph_dtype(target));
     hyper->head_kernel = hyper->head_bias = -1;
     hyper->head = hn_head_find("given");
-    if (hyper_make(hyper, generator, target, generated, condition_shapes, input_shapes, isa, error) == HN_OK)
+    if (hyper_make(hyper, generator, head, target, generated, condition_shapes, input_shapes, isa, error) == HN_OK)
         return hyper;
     hn_hyper_free(hyper);
     return NULL;
@@ -173,13 +196,20 @@ static hn_hyper *create(const hn_graph *generator, const hn_graph *target, const
 hn_hyper *hn_hyper_create(const hn_graph *generator, const hn_graph *target, const unsigned char *generated,
                           const hn_shape *condition_shapes, const hn_shape *input_shapes, hn_isa isa, hn_error *error)
 {
-    return create(generator, target, generated, condition_shapes, input_shapes, isa, error);
+    return create(generator, NULL, target, generated, condition_shapes, input_shapes, isa, error);
+}
+
+hn_hyper *hn_hyper_create_quantized(const hn_graph *generator, const hn_quantized_head *head, const hn_graph *target,
+                                    const unsigned char *generated, const hn_shape *condition_shapes,
+                                    const hn_shape *input_shapes, hn_isa isa, hn_error *error)
+{
+    return create(generator, head, target, generated, condition_shapes, input_shapes, isa, error);
 }
 
 hn_hyper *hn_hyper_create_given(const hn_graph *target, const unsigned char *generated, const hn_shape *input_shapes,
                                 hn_isa isa, hn_error *error)
 {
-    return create(NULL, target, generated, NULL, input_shapes, isa, error);
+    return create(NULL, NULL, target, generated, NULL, input_shapes, isa, error);
 }
 
 void hn_hyper_set_order(hn_hyper *hyper, hn_order order)

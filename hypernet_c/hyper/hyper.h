@@ -7,6 +7,7 @@
 
 #include "../network/plan.h"
 #include "../train/step.h"
+#include "quantized.h"
 
 typedef struct hn_hyper hn_hyper;
 typedef struct hn_hyper_workspace hn_hyper_workspace;
@@ -57,12 +58,18 @@ hn_hyper *hn_hyper_create(const hn_graph *generator, const hn_graph *target, con
 /* A target whose (generated) weights the caller hands in as theta: functional calls. */
 hn_hyper *hn_hyper_create_given(const hn_graph *target, const unsigned char *generated, const hn_shape *input_shapes,
                                 hn_isa isa, hn_error *error);
+/* A hypernetwork whose head is stored in fewer bits: float only, and for inference only (a workspace for training is
+   HN_ERROR_RUNTIME). `generator` is what comes before the head: its one output has head->width elements; head->count
+   weights are generated. The memory that `head` points at must outlive the hypernetwork; the struct itself need not. */
+hn_hyper *hn_hyper_create_quantized(const hn_graph *generator, const hn_quantized_head *head, const hn_graph *target,
+                                    const unsigned char *generated, const hn_shape *condition_shapes,
+                                    const hn_shape *input_shapes, hn_isa isa, hn_error *error);
 void hn_hyper_free(hn_hyper *hyper);
 
 int64_t hn_hyper_generated_count(const hn_hyper *hyper); /* P */
 const hn_plan *hn_hyper_target_plan(const hn_hyper *hyper);
 /* Which head of the table is in use: "dense" (the generator ends in a linear Dense, taken apart), "values" (anything
-   else: its output is theta), "given". */
+   else: its output is theta), "given", "bfloat16", "int8". */
 const char *hn_hyper_head_name(const hn_hyper *hyper);
 
 /* In which order a generated kernel W = sum over k of g_k A_k (+ constants) meets its input x. */
@@ -85,6 +92,11 @@ int hn_hyper_workspace_fits(const hn_hyper_workspace *workspace, const hn_hyper 
 
 /* Forward only. */
 hn_status hn_hyper_predict(const hn_hyper *hyper, const hn_hyper_run *run, hn_error *error);
+
+/* The generated weights of all groups, (groups, P) at `theta`, `theta_stride` elements from group to group. Reads of
+   `run` what concerns conditions, the generator and the base; `rows` may be 0, and so may those of the workspace. */
+hn_status hn_hyper_generate(const hn_hyper *hyper, const hn_hyper_run *run, void *theta, int64_t theta_stride,
+                            hn_error *error);
 
 /* Forward, losses (or the given output gradients), backward, block by block: fills the gradients of generator_sources
    and of the own target_sources, and those of conditions, inputs and theta that are wanted. Not normalised. With

@@ -38,6 +38,7 @@ struct hn_hyper {
     size_t element;
     int64_t count, width;            /* P; features a group */
     int32_t head_kernel, head_bias;  /* entries of the generator that are the head's; -1: none */
+    hn_quantized_head quantized;     /* of the heads "bfloat16" and "int8", which the generator does not have */
     int32_t generator_entries, target_entries;
     int64_t *unused_sizes;           /* a generator entry: its size if nothing uses it, else 0 */
     int64_t *columns;                /* a target entry: its first column of theta; -1: the target's own */
@@ -137,6 +138,8 @@ int64_t hn_hyper_part_rows(const hn_hyper *hyper, hn_mode mode, int64_t groups, 
 
 /* check.c: everything that can be wrong with a run. */
 hn_status hn_hyper_check(const hn_hyper *hyper, const hn_hyper_run *run, int gradients, hn_error *error);
+hn_status hn_hyper_check_generate(const hn_hyper *hyper, const hn_hyper_run *run, hn_error *error); /* of theta alone */
+hn_status hn_hyper_check_mode(const hn_hyper *hyper, hn_mode mode, hn_error *error); /* may it be trained? */
 
 /* predict.c: 1 if blocks are handed to the threads, 0 if threads work together inside each. */
 int hn_hyper_blocks_in_parallel(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int32_t threads);

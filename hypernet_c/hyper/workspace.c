@@ -102,6 +102,8 @@ hn_hyper_workspace *hn_hyper_workspace_create(const hn_hyper *hyper, int64_t gro
                      "%lld and %d", (long long)groups, (long long)rows, threads);
         return NULL;
     }
+    if (hn_hyper_check_mode(hyper, mode, error) != HN_OK)
+        return NULL;
     hn_hyper_workspace sizes = {.hyper = hyper, .groups = groups, .rows = rows, .mode = mode, .threads = threads};
     sizes.head_scratch_stride = (hyper->head->scratch_size(hn_plan_kernels(hyper->target)) + HN_ALIGNMENT - 1) /
                                 HN_ALIGNMENT * HN_ALIGNMENT;

@@ -23,6 +23,9 @@ LossSpec = tuple[str, str, float, float]
 EntryInfo = tuple[str, str, tuple[int, ...], int, int, int]
 # (local name, role, shape, fan_in, fan_out)
 EntrySpec = tuple[str, str, tuple[int, ...], int, int]
+# A head in fewer bits: ("bfloat16" | "int8", kernel (width, P) uint16 | int8, scale (P,) of int8 or None, bias or None).
+# bfloat16 is its bits, in uint16: here and in files.
+HeadParts = tuple[str, Array, Array | None, Array | None]
 
 __version__: str
 
@@ -155,7 +158,8 @@ class Network:
 class Hyper:
     """A hypernetwork: two networks, flags of generated target entries, the pipeline between them.
 
-    `generator` None: the caller hands theta in (functional calls). `penalties`: (l1, l2) for each target entry.
+    `generator` None: the caller hands theta in (functional calls). `penalties`: (l1, l2) for each target entry. `head`:
+    what follows the generator, for inference only; its arrays are used in place.
     Gradient vector layout: the generator's entries, then the target's own (not generated) entries.
     """
 
@@ -166,6 +170,7 @@ class Hyper:
         generated: Sequence[bool],
         base: Array | None,
         penalties: Sequence[tuple[float, float]] | None,
+        head: HeadParts | None = None,
     ) -> None: ...
     @property
     def head(self) -> str: ...
@@ -188,6 +193,10 @@ class Hyper:
 
         `weights`: a flat vector, laid out as gradients are, used in place of what the stores hold.
         """
+    def generate(
+        self, conditions: tuple[Array, ...], out: Array | None, training: bool, seed: int, call: int
+    ) -> Array:
+        """The generated weights (N, P), with the base."""
     def gradients(
         self,
         conditions: tuple[Array, ...],
@@ -237,6 +246,9 @@ class Hyper:
         optimizer: Optimizer,
         learning_rate: float,
     ) -> tuple[list[float], list[float], list[float], float, float, tuple[Array, ...]]: ...
+
+def quantize_head(storage: str, kernel: Array) -> tuple[Array, Array | None, float]:
+    """A matrix of float32 in fewer bits: (kernel, scale, largest error); ValueError if a number is not finite."""
 
 # ---- optimizers ----
 class Optimizer:

@@ -2,7 +2,7 @@
 
 Metadata: "hypernet_format", "hypernet_model" (the graphs, for C), "hypernet_config" (the configuration, for Python).
 Tensors: "weights/<entry>" of a model; "generator/<entry>", "target/<entry>" (own ones) and "base" of a HyperModel;
-"optimizer/<name>".
+"head/kernel", "head/scale" and "head/bias" of one whose head is quantised; "optimizer/<name>".
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 _FORMAT = "1"
+_HEAD_PARTS = ("head/kernel", "head/scale", "head/bias")
 
 __all__ = [
     "CustomObjectScope",
@@ -96,6 +97,7 @@ def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool = T
     base = getattr(model, "_base", None)
     if base is not None:
         tensors["base"] = base
+    tensors.update(head_entries(model))
     optimizer = model.optimizer
     if optimizer is not None:
         for name, value in optimizer.state().items():
@@ -173,6 +175,8 @@ def _graph_json(model: Any) -> str:
             "generated": model.generated,
             "base": model._base is not None,
         }
+        if model._head is not None:
+            described["head"] = {"stored": model._head[0], "bias": model._head[3] is not None}
     else:
         if model._graph is None:
             raise ValueError(
@@ -190,6 +194,14 @@ def file_entries(model: Any) -> list[tuple[str, Weight]]:
     if hasattr(model, "generator"):
         return list(zip(names, weights, strict=True))
     return [(f"weights/{name}", weight) for name, weight in zip(names, weights, strict=True)]
+
+
+def head_entries(model: Any) -> list[tuple[str, Array]]:
+    """The arrays of a quantised head by their names in the file; none of other models."""
+    head = getattr(model, "_head", None)
+    if head is None:
+        return []
+    return [(name, part) for name, part in zip(_HEAD_PARTS, head[1:], strict=True) if part is not None]
 
 
 # ---- reading ----
@@ -277,12 +289,19 @@ def _model_from(config: dict[str, Any], tensors: dict[str, Array], custom_object
     from .hyper.model import HyperModel
     from .models.config import deserialize_layer
 
-    if config["class_name"] != "HyperModel":
+    if config["class_name"] not in ("HyperModel", "QuantizedHyperModel"):
         return deserialize_layer(config, custom_objects)
     parts = config["config"]
     generator = deserialize_layer(parts["generator"], custom_objects)
     target = deserialize_layer(parts["target"], custom_objects)
     base = tensors["base"] if parts["has_base"] else None
+    if "head" in parts:
+        from .hyper.quantize import Head, rebuilt
+
+        described, found = parts["head"], [tensors.get(name) for name in _HEAD_PARTS]
+        kernel = tensors[_HEAD_PARTS[0]]
+        head = Head(described["stored"], kernel, found[1], found[2], float(described["worst_kernel_error"]))
+        return rebuilt(parts, generator, target, head, base)
     model = HyperModel(generator, target, generated=parts["generated"], base=base, init=None, name=parts["name"])
     model._init = parts.get("init", "hyperfan_in")
     _mark_initialized(model)
@@ -311,7 +330,8 @@ def _fill(model: Any, path: str, tensors: dict[str, Array]) -> None:
             raise ValueError(f"'{path}': tensor '{name}' is of {value.dtype}; expected floating point numbers.")
         values.append(value)
     known = {name for name, _ in entries}
-    extra = [name for name in tensors if not name.startswith("optimizer/") and name != "base" and name not in known]
+    known |= {"base", *(name for name, _ in head_entries(model))}
+    extra = [name for name in tensors if not name.startswith("optimizer/") and name not in known]
     if extra:
         raise ValueError(f"'{path}' has tensors that '{model.name}' has no place for: {', '.join(sorted(extra))}")
     model._bring_together()
@@ -398,6 +418,7 @@ def snapshot(model: Any) -> dict[str, Any]:
         # A HyperModel's target keeps weights of its own beneath the generated ones.
         "target": model.target.get_weights() if hasattr(model, "generator") else None,
         "base": getattr(model, "_base", None),
+        "head": dict(head_entries(model)),
         "trainable": [weight._own_trainable for weight in model._weights_in_order()],
         "checksums": [weight.initial_checksum for weight in model._weights_in_order()],
         "compile_arguments": model._compile_arguments,
@@ -407,9 +428,9 @@ def snapshot(model: Any) -> dict[str, Any]:
 
 def rebuild(cls: type[Any], state: dict[str, Any]) -> Any:
     """The model of a snapshot."""
-    if state["class_name"] == "HyperModel":
-        tensors = {} if state["base"] is None else {"base": state["base"]}
-        model = _model_from({"class_name": "HyperModel", "config": state["config"]}, tensors, None)
+    if state["class_name"] in ("HyperModel", "QuantizedHyperModel"):
+        tensors = state["head"] if state["base"] is None else {**state["head"], "base": state["base"]}
+        model = _model_from(state, tensors, None)
     else:
         model = cls.from_config(state["config"])
     if state["built"]:

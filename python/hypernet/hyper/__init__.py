@@ -2,5 +2,6 @@
 
 from .model import HyperModel
 from .parts import count_params
+from .quantize import Quantization, QuantizedHyperModel
 
-__all__ = ["HyperModel", "count_params"]
+__all__ = ["HyperModel", "Quantization", "QuantizedHyperModel", "count_params"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -18,6 +18,9 @@ from ..training.trainer import Trainer
 from .data import HyperData
 from .parts import base_vector, check_generated, generated_flags
 from .pullbacks import HyperPullbacks
+
+if TYPE_CHECKING:
+    from .quantize import QuantizedHyperModel
 
 Array = NDArray[Any]
 
@@ -67,6 +70,8 @@ class HyperModel(_core.Callable, HyperPullbacks, HyperData, ParameterVector, Tra
     >>> hyper([condition, np.ones((1, 7, 100), "float32")]).shape
     (5, 7, 10)
     """
+
+    _head: _core.HeadParts | None = None  # where the head is no part of the generator
 
     def __init__(
         self,
@@ -262,7 +267,7 @@ class HyperModel(_core.Callable, HyperPullbacks, HyperData, ParameterVector, Tra
         if own:
             join([*self._generator._weights_in_order(), *own, *self._generated_weights()])
         networks = self._generator._bound(), self._target._bound()
-        self._core = core = _core.Hyper(*networks, self._flags, self._base, self._penalties)
+        self._core = core = _core.Hyper(*networks, self._flags, self._base, self._penalties, self._head)
         if (*self._structures(), self._target._known("outputs").output_structure) == (0, 0, 0):
             self._direct = core
         return core
@@ -412,6 +417,46 @@ class HyperModel(_core.Callable, HyperPullbacks, HyperData, ParameterVector, Tra
                 values.append(weight.numpy())
         model.set_weights(values)
         return model
+
+    def quantize(self, dtype: str) -> QuantizedHyperModel:
+        """A new, independent HyperModel for inference, whose head is stored in fewer bits.
+
+        The head is most of a hypernetwork, and generating for one condition is as fast as it can be read.
+
+        Parameters
+        ----------
+        dtype : "bfloat16" or "int8"
+            Half or a quarter of the memory. bfloat16 rounds every number to 8 significant bits; int8 has one float32
+            scale for each generated weight, the largest of its column over 127. The head's bias stays as it is.
+
+        Returns
+        -------
+        QuantizedHyperModel
+            With copies of everything else. `quantization` tells sizes and the largest error made, `error_bound(cond)`
+            bounds that of each generated weight. Its `generator` gives the head's features, `params` is what is left in
+            float32. It predicts, evaluates, generates, specializes, is saved and loaded; training it raises
+            RuntimeError: train this model, and quantize again.
+
+        Raises
+        ------
+        ValueError
+            Another dtype; a head that is not finite; a generator that does not end in a linear Dense layer; a model of
+            float64, since quantised heads compute in float32.
+
+        Examples
+        --------
+        >>> import hypernet as hn
+        >>> target = hn.target_network(3, 2)
+        >>> hyper = hn.HyperModel(hn.hypernetwork(4, target.count_params()), target)
+        >>> small = hyper.quantize("int8")
+        >>> small.generate(hn.ones((5, 4))).shape
+        (5, 770)
+        >>> small.quantization.bytes_before, small.quantization.bytes_after
+        (197120, 52360)
+        """
+        from .quantize import quantize
+
+        return quantize(self, dtype)
 
     # ---- configuration ----
     def _summary_parts(self) -> list[tuple[str, Model]]:

@@ -34,6 +34,8 @@ def print_summary(
                 console.print(f'[bold]{title}: "{part.name}"[/bold]')
             console.print(_table(part, expand_nested, show_trainable))
         console.print(_totals(model))
+        for note in getattr(model, "_summary_notes", list)():
+            console.print(f" {note}")
     text = capture.get()
     if print_fn is None:
         print(text, end="")
