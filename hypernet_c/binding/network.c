@@ -5,6 +5,9 @@
 
 #include <math.h>
 
+/* Estimated nanoseconds from which on a call asks whether to go on. */
+static const double worth_asking = 2e6;
+
 enum { LEAST_ROWS = 16 }; /* of a block, unless there are fewer */
 
 /* ---- plans ---- */
@@ -279,22 +282,20 @@ static double output_elements(const network_call *call)
    in the caches, but time. */
 static double rows_by_elements(const network_call *call, hn_mode mode)
 {
-    const double most_inner = 1 << 20, most_outer = 1 << 22;
+    const double most_training = 1 << 22, most_inner = 1 << 20, most_outer = 1 << 24;
     double elements = (double)hn_plan_row_elements(call->item->plan, mode), outer = output_elements(call);
     if (mode == HN_MODE_TRAINING)
-        return most_outer / (elements + 1.0);
+        return most_training / (elements + 1.0);
     double inner = elements > outer ? elements - outer : 0.0;
     return fmin(most_inner / (inner + 1.0), most_outer / (outer + 1.0));
 }
 
-/* Rows that run at a time: activations stay in bounds, a block ends within milliseconds, all blocks are alike. Not too
-   few, because every block reads all weights again. */
+/* Rows that run at a time: activations stay in bounds, all blocks are alike. Not too few, because every block reads all
+   weights again. */
 static int64_t block_rows(const network_call *call, hn_mode mode)
 {
-    const double most_work = 1e7, long_work = 1e8;
-    double work = call->row_work + 1.0, most = fmin(rows_by_elements(call, mode), most_work / work);
-    double least = LEAST_ROWS * 4 * work < long_work ? LEAST_ROWS * 4 : LEAST_ROWS;
-    int64_t rows = call->lead.rows, block = most < least ? (int64_t)least : most < 1e9 ? (int64_t)most : 1000000000;
+    double most = rows_by_elements(call, mode);
+    int64_t rows = call->lead.rows, block = most < LEAST_ROWS ? LEAST_ROWS : most < 1e9 ? (int64_t)most : 1000000000;
     if (rows <= block)
         return rows;
     int64_t blocks = (rows + block - 1) / block;
@@ -362,13 +363,15 @@ int network_call_blocks(network_call *call, network_block block, void *context)
     run.outputs = call->outputs;
     if (call->block < call->lead.rows)
         elements_of(call->item->plan, network->input_count, network->output_count, input_sizes, output_sizes);
-    gil_release(&gil, call->row_work * (double)call->lead.rows);
+    double work = call->row_work * (double)call->lead.rows;
+    int asks = work > worth_asking;
+    hn_cancel cancel = {gil_poll, &gil};
+    hn_cancel_scope scope;
+    gil_release(&gil, work);
+    if (asks)
+        hn_cancel_begin(&scope, &cancel);
     hn_status status = HN_OK;
-    for (int64_t first = 0; status == HN_OK && first < call->lead.rows; first += call->block) {
-        if (call->block < call->lead.rows && gil_poll(&gil) < 0) {
-            status = hn_error_set(&error, HN_CANCELLED, "a signal handler raised an exception");
-            break;
-        }
+    for (int64_t first = 0; status == HN_OK && first < call->lead.rows && !hn_cancel_ask(); first += call->block) {
         if (call->block < call->lead.rows) {
             run.rows = call->lead.rows - first < call->block ? call->lead.rows - first : call->block;
             run.first_row = (uint64_t)first;
@@ -379,6 +382,8 @@ int network_call_blocks(network_call *call, network_block block, void *context)
         }
         status = block(call, &run, first, context, &error);
     }
+    if (asks && hn_cancel_end(&scope))
+        status = hn_error_set(&error, HN_CANCELLED, "a signal handler raised an exception");
     gil_acquire(&gil);
     if (status != HN_OK)
         error_raise(&error);

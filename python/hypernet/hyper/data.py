@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 from .. import _core
 from .._convert import NATIVE
 from .._nest import flatten
-from .._shapes import fits
+from .._shapes import Shape, fits
 from .._tensor import KerasTensor
 from ..models.data import convert_sample_weight, convert_targets, match_structure, pack_outputs
 from ..models.model import Model
-from ..training.examples import StepData
+from ..training.examples import Examples, StepData
 from .modes import Meeting, convert_conditions, meet, meet_quickly, mode_quickly
-
-if TYPE_CHECKING:
-    from ..training.examples import Examples
 
 Array = NDArray[Any]
 # The group of a step's data that all batches share: one condition, or rows that are the same for all tasks.
@@ -42,6 +39,10 @@ class HyperData:
             self._generator._known("inputs").input_structure,
             self._target._known("inputs").input_structure,
         )
+
+    @property
+    def _output_shapes(self) -> list[Shape]:
+        return self._target._output_shapes
 
     def _pack_outputs(self, outputs: Any) -> Any:
         return pack_outputs(self._target._known("outputs").output_structure, outputs)
@@ -93,13 +94,11 @@ class HyperData:
 
     def _make_examples(self, x: Any, y: Any = None, sample_weight: Any = None) -> Examples:
         """Checked and converted examples; targets keep their trailing axes, which only their losses know."""
-        from ..training.examples import Examples
-
         meeting = self._meet(x)
         if 0 in meeting.leading:
             raise ValueError(f"The data for '{self.name}' is empty: {meeting.leading} rows.")
         structure = self._target._known("outputs").output_structure
-        names, dtype = self._target.output_names, self._target.dtype
+        names, dtype = self._target._output_names, self._target.dtype
         targets = convert_targets(y, structure, names, dtype)
         weights = convert_sample_weight(sample_weight, structure, names, dtype)
         leading = meeting.leading

@@ -107,6 +107,7 @@ class HyperModel(_core.Callable, HyperPullbacks, HyperData, ParameterVector, Tra
         self._init = init
         self._base = base_vector(base, target, self._flags)
         self._core: _core.Hyper | None = None
+        self._ordered: list[Weight] | None = None  # the generator's weights, then the target's own
         self._direct = None  # the core's pipeline, where one array each goes in and one comes out
         for part in (generator, target):
             part._compounds.add(self)
@@ -205,7 +206,9 @@ class HyperModel(_core.Callable, HyperPullbacks, HyperData, ParameterVector, Tra
         return [weight for weight, on in zip(self._target._weights_in_order(), self._flags, strict=True) if not on]
 
     def _weights_in_order(self) -> list[Weight]:
-        return [*self._generator._weights_in_order(), *self._own()]
+        if self._ordered is None:
+            self._ordered = [*self._generator._weights_in_order(), *self._own()]
+        return self._ordered
 
     def _entry_names(self) -> list[str]:
         own = [name for name, on in zip(self._target._entry_names(), self._flags, strict=True) if not on]
@@ -214,7 +217,7 @@ class HyperModel(_core.Callable, HyperPullbacks, HyperData, ParameterVector, Tra
     @property
     def weights(self) -> list[Weight]:
         """The generator's weights, then the target's own."""
-        return self._weights_in_order()
+        return list(self._weights_in_order())
 
     @property
     def trainable(self) -> bool:
@@ -253,10 +256,10 @@ class HyperModel(_core.Callable, HyperPullbacks, HyperData, ParameterVector, Tra
 
     def _bring_together(self) -> None:
         self._bound()
-        own = self._own()
-        if own and not is_contiguous(self._weights_in_order()):
+        weights = self._weights_in_order()
+        if len(weights) > len(self._generator._weights_in_order()) and not is_contiguous(weights):
             # Another model joined these weights in its own order since: lay them out for this one again.
-            join(self._weights_in_order(), contiguous=True)
+            join(weights, contiguous=True)
             self._bound()
 
     def _bound(self) -> _core.Hyper:
@@ -273,8 +276,8 @@ class HyperModel(_core.Callable, HyperPullbacks, HyperData, ParameterVector, Tra
         return core
 
     def _unbind(self) -> None:
-        self._core = self._direct = None
-        self._spare_steppers.clear()
+        self._core = self._direct = self._ordered = None
+        self._forget()
 
     def _generated_weights(self) -> list[Weight]:
         return [weight for weight, on in zip(self._target._weights_in_order(), self._flags, strict=True) if on]

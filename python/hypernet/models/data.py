@@ -173,11 +173,6 @@ def convert_sample_weight(weight: Any, structure: Any, names: Sequence[str], dty
     return tuple(None if leaf is None else as_dtype(leaf, dtype, "sample_weight") for leaf in leaves)
 
 
-def leading_shapes(arrays: Sequence[Array | None], count: int) -> list[tuple[int, ...]]:
-    """The first `count` axes of each array that is there."""
-    return [array.shape[:count] for array in arrays if array is not None]
-
-
 def pack_outputs(structure: Any, outputs: Sequence[Any]) -> Any:
     """Outputs in the model's nesting."""
     return outputs[0] if structure == 0 else _nest.pack(structure, outputs)

@@ -9,20 +9,16 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._convert import NATIVE
-from ..training.examples import StepData
+from ..training.examples import Examples, StepData
 from .data import (
     Leaf,
     check_cardinality,
     convert_input,
     convert_sample_weight,
     convert_targets,
-    leading_shapes,
     match_structure,
 )
 from .topology import Topology
-
-if TYPE_CHECKING:
-    from ..training.examples import Examples
 
 Array = NDArray[Any]
 
@@ -33,6 +29,7 @@ class ModelData:
     name: str
     _direct: Any
     _leaves: tuple[Leaf, ...]
+    _output_names: list[str]
 
     if TYPE_CHECKING:  # what Model has
 
@@ -50,7 +47,8 @@ class ModelData:
     @property
     def output_names(self) -> list[str]:
         """Names of the layers that give the outputs."""
-        return [tensor.history[0].layer.name for tensor in self._known("outputs").outputs]
+        self._known("outputs")
+        return list(self._output_names)
 
     def _standardize_inputs(self, x: Any) -> tuple[Array, ...]:
         leaves = self._leaves
@@ -69,19 +67,18 @@ class ModelData:
 
     def _make_examples(self, x: Any, y: Any = None, sample_weight: Any = None) -> Examples:
         """Checked and converted examples; targets keep their trailing axes, which only their losses know."""
-        from ..training.examples import Examples
-
         inputs = self._standardize_inputs(x)
         self._bound()
-        structure = self._known("outputs").output_structure
-        targets = convert_targets(y, structure, self.output_names, self.dtype)
-        weights = convert_sample_weight(sample_weight, structure, self.output_names, self.dtype)
+        structure, names, dtype = self._known("outputs").output_structure, self._output_names, self.dtype
+        targets = convert_targets(y, structure, names, dtype)
+        weights = convert_sample_weight(sample_weight, structure, names, dtype)
         count = inputs[0].shape[0]
         if count == 0:
             raise ValueError(f"The data for model '{self.name}' is empty: shapes {[array.shape for array in inputs]}.")
         for what, arrays in (("y", targets or ()), ("sample_weight", weights)):
-            for shape in leading_shapes(arrays, 1):
-                check_cardinality(**{"x": [count], what: [shape[0] if shape else 0]})
+            for array in arrays:
+                if array is not None and array.shape[:1] != (count,):
+                    check_cardinality(**{"x": [count], what: [len(array) if array.ndim else 0]})
         return Examples("plain", (), inputs, targets, weights, count)
 
     # ---- what the trainer runs ----

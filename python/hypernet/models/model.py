@@ -87,6 +87,8 @@ class Model(_core.Callable, ModelData, ParameterVector, Trainer, Layer):
         self._graph: _core.Graph | None = None
         self._entries: list[Weight] = []
         self._leaves: tuple[Leaf, ...] = ()  # the declared inputs, as data is checked against them
+        self._output_names: list[str] = []
+        self._output_shapes: list[Shape] = []  # of one sample
         self._network: _core.Network | None = None
         self._direct = None  # the network, where one array goes in and one comes out
         self._place = None
@@ -106,6 +108,8 @@ class Model(_core.Callable, ModelData, ParameterVector, Trainer, Layer):
             Leaf(tensor.history[0].layer.name, tensor.shape[1:], "int64" if topology.takes_ids(index) else dtype)
             for index, tensor in enumerate(topology.inputs)
         )
+        self._output_names = [tensor.history[0].layer.name for tensor in topology.outputs]
+        self._output_shapes = [tensor.shape[1:] for tensor in topology.outputs]
         self.built = True
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -285,7 +289,7 @@ class Model(_core.Callable, ModelData, ParameterVector, Trainer, Layer):
 
     def _unbind(self) -> None:
         self._network = self._direct = self._place = self._eager = None
-        self._spare_steppers.clear()  # which hold on to the old store
+        self._forget()  # steppers hold on to the old store
         for compound in self._compounds:
             compound._unbind()
 

@@ -259,6 +259,8 @@ def _leading(examples: Examples) -> tuple[int, ...]:
 
 def _closed(shape: tuple[int | None, ...], target: Array, leading: int) -> tuple[int, ...]:
     """An output's sample shape with open axes as the targets have them."""
+    if None not in shape:
+        return shape  # type: ignore[return-value]
     return tuple(
         dim if dim is not None else (target.shape[leading + axis] if leading + axis < target.ndim else 1)
         for axis, dim in enumerate(shape)
@@ -312,6 +314,7 @@ class CompiledMetrics:
         self._names = list(names)
         self._given = self._by_output(given, "metrics")
         self._given_weighted = self._by_output(weighted, "weighted_metrics")
+        self.is_empty = not any(self._given) and not any(self._given_weighted)
         self._plain: list[list[Metric]] | None = None
         self._weighted: list[list[Metric]] = []
 
@@ -331,11 +334,6 @@ class CompiledMetrics:
                 f"matching the output names of the functional model {self._names}.\nReceived: {argument}={given}"
             )
         return [[] if entry is None else leaves(entry) for entry in entries]
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there are none."""
-        return not any(self._given) and not any(self._given_weighted)
 
     @property
     def metrics(self) -> list[Metric]:

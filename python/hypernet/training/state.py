@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _nest
+from .examples import Examples
 
 if TYPE_CHECKING:  # imported where they are used, so that what does not train is imported fast
     from ..callbacks.base import History
     from ..metrics import Mean
     from ..optimizers.base import Optimizer
     from .compiled import CompiledLosses, CompiledMetrics
-    from .examples import Examples
     from .steps import Batch, Stepper
 
 Array = NDArray[Any]
@@ -40,6 +40,7 @@ class Compiled:
         self._loss_mean: Mean  # there when compiled
         self._output_means: list[Mean] = []
         self._spare_steppers: dict[bool, Stepper] = {}  # with and without an optimizer
+        self._fitting: tuple[Any, str, int] | None = None  # see `_examples_like_the_last`
 
     # ---- compile ----
     def compile(
@@ -102,7 +103,7 @@ class Compiled:
             "weighted_metrics": weighted_metrics,
         }
         self._losses = self._compiled_metrics = None
-        self._spare_steppers.clear()
+        self._forget()
         self._output_means = []
         self._loss_mean = Mean(name="loss")
         self.stop_training = False
@@ -174,9 +175,62 @@ class Compiled:
         stepper.begin()
         return stepper
 
-    def _keep(self, stepper: Stepper) -> None:
-        """Give back what `_spare_stepper` gave."""
-        self._spare_steppers[stepper.optimizer is not None] = stepper
+    def _forget(self) -> None:
+        """What single batches have left behind no longer holds."""
+        self._spare_steppers.clear()
+        self._fitting = None
+
+    def _one_batch(
+        self, what: str, optimizer: Optimizer | None, x: Any, y: Any, sample_weight: Any, class_weight: Any, *rest: Any
+    ) -> tuple[Any, Examples]:
+        """What a Stepper's "train", "test" or "gradient" gives for one batch, and the batch."""
+        is_plain = sample_weight is None and class_weight is None
+        again = self._examples_like_the_last(x, y) if is_plain else None
+        examples = self._examples(x, y, sample_weight, class_weight) if again is None else again
+        if is_plain and again is None:
+            self._remember(x, y, examples)
+        stepper = self._spare_stepper(optimizer)
+        try:
+            found = getattr(stepper, what)(examples, *rest)
+        except ValueError:
+            if again is not None:
+                self._examples(x, y, None)  # where it is the values (labels), this says so in better words
+            raise
+        self._spare_steppers[optimizer is not None] = stepper
+        return found, examples
+
+    def _examples_like_the_last(self, x: Any, y: Any) -> Examples | None:
+        """Examples of arrays with the shapes and dtypes of the last ones, which could be used as they were."""
+        if self._fitting is None or type(y) is not np.ndarray:
+            return None
+        key, mode, count = self._fitting
+        if type(x) is np.ndarray:
+            if key != (x.shape, x.dtype, y.shape, y.dtype):
+                return None
+            return Examples(mode, (), (x,), (y,), (None,), count)
+        if type(x) is not list or len(x) != 2:
+            return None
+        cond, rows = x
+        if type(cond) is not np.ndarray or type(rows) is not np.ndarray:
+            return None
+        if key != (cond.shape, cond.dtype, rows.shape, rows.dtype, y.shape, y.dtype):
+            return None
+        return Examples(mode, (cond,), (rows,), (y,), (None,), count)
+
+    def _remember(self, x: Any, y: Any, examples: Examples) -> None:
+        """Note what arrays (without weights) fit as they are, for `_examples_like_the_last`."""
+        self._fitting = None
+        arrays = [*x, y] if type(x) is list else [x, y]
+        used = [*examples.conditions, *examples.inputs, *(examples.targets or ())]
+        if (
+            len(arrays) != len(used)
+            or any(type(a) is not np.ndarray for a in arrays)
+            or self._ready().plan(examples) is None
+        ):
+            return
+        if len(examples.weights) == 1 and all(a is b for a, b in zip(arrays, used, strict=True)):
+            key = tuple([part for array in arrays for part in (array.shape, array.dtype)])
+            self._fitting = key, examples.mode, examples.count
 
     # ---- metrics ----
     @property
@@ -211,19 +265,19 @@ class Compiled:
     def _batch_logs(self) -> Logs:
         """All means so far, by name in alphabetical order."""
         logs = {mean.name: mean.result() for mean in (self._loss_mean, *self._output_means)}
-        if self._compiled_metrics is not None:
+        if self._compiled_metrics is not None and not self._compiled_metrics.is_empty:
             logs.update(self._compiled_metrics.result())
         return dict(sorted(logs.items()))
 
     @property
     def _has_metrics(self) -> bool:
-        return self._compiled_metrics is not None and not self._compiled_metrics.is_empty
+        metrics = self._compiled_metrics
+        return metrics is not None and not metrics.is_empty
 
     def _record(self, batch: Batch, examples: Examples) -> None:
         """Take a batch into the means, weighted by its rows."""
         self._record_loss(batch, examples.rows)
-        if self._has_metrics:
-            assert self._compiled_metrics is not None
+        if self._compiled_metrics is not None and not self._compiled_metrics.is_empty:
             self._compiled_metrics.update(examples, batch.outputs)
 
     def _record_many(
@@ -249,13 +303,21 @@ class Compiled:
         for number, batch in enumerate(rest, 1):
             metrics.update(targets(size * number, size), batch.outputs)
 
-    def _most_steps(self, size: int) -> int:
+    def _most_steps(self, examples: Examples, size: int) -> int:
         """How many batches of `size` may be run before the metrics see them: their outputs are kept so long."""
         if not self._has_metrics:
-            return 1 << 30
+            return examples.count
         me: Any = self
-        elements = sum(math.prod(dim or 1 for dim in tensor.shape[1:]) for tensor in me.outputs)
-        return max(1, _KEPT // max(1, size * elements))
+        assert examples.targets is not None
+        elements = (
+            size
+            * (examples.rows // examples.count)
+            * sum(
+                math.prod(target.size // examples.count if dim is None else dim for dim in shape)
+                for shape, target in zip(me._output_shapes, examples.targets, strict=True)
+            )
+        )
+        return max(1, _KEPT // max(1, elements))
 
     def _record_loss(self, batch: Batch, rows: int) -> None:
         self._loss_mean.total += batch.total * rows
@@ -268,14 +330,13 @@ class Compiled:
 
     def _in_order(self, logs: Logs) -> Any:
         """Logs as Keras lists them: the loss, the metrics, the rest; one number alone is no list."""
-        from .compiled import CompiledMetrics
-
+        if len(logs) == 1:
+            return next(iter(logs.values()))
         names: list[str] = []
         for metric in self.metrics:
-            names += [m.name for m in metric.metrics] if isinstance(metric, CompiledMetrics) else [metric.name]
+            names += [m.name for m in metric.metrics] if hasattr(metric, "metrics") else [metric.name]
         known = [name for name in names if name in logs]  # a name that stands twice is listed twice, as in Keras
-        results = [logs[name] for name in [*known, *sorted(set(logs) - set(known))]]
-        return results[0] if len(results) == 1 else results
+        return [logs[name] for name in [*known, *sorted(set(logs) - set(known))]]
 
     # ---- data ----
     def _examples(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> Examples:
@@ -288,8 +349,7 @@ class Compiled:
         me: Any = self
         examples: Examples = me._make_examples(x, y, sample_weight)
         compiled = self._ready()
-        shapes = [tensor.shape[1:] for tensor in me.outputs]
-        prepared = compiled.prepare(examples, shapes, me.dtype)
+        prepared = compiled.prepare(examples, me._output_shapes, me.dtype)
         if class_weight is None:
             return prepared
         from .weighting import apply_class_weight

@@ -237,7 +237,7 @@ class Trainer(Compiled):
         if not stepper.has_begun:
             stepper.begin()
         start = step = 0
-        most = self._most_steps(size)
+        most = self._most_steps(examples, size)
         while start < examples.count and not (self.stop_training if trains else self.stop_evaluating):
             rows = min(size, examples.count - start)
             steps = min((examples.count - start) // rows, most)
@@ -457,11 +457,9 @@ class Trainer(Compiled):
         self._require_compiled("train_on_batch")
         if self.optimizer is None:
             raise ValueError("train_on_batch needs an optimizer: pass one to `compile()`.")
-        examples = self._examples(x, y, sample_weight, class_weight)
+        batch, examples = self._one_batch("train", self.optimizer, x, y, sample_weight, class_weight)
         self.reset_metrics()
-        stepper = self._spare_stepper(self.optimizer)
-        self._record(stepper.train(examples), examples)
-        self._keep(stepper)
+        self._record(batch, examples)
         logs = self._batch_logs()
         return logs if return_dict else self._in_order(logs)
 
@@ -484,11 +482,9 @@ class Trainer(Compiled):
         {'loss': 1.0}
         """
         self._require_compiled("test_on_batch")
-        examples = self._examples(x, y, sample_weight)
+        batch, examples = self._one_batch("test", None, x, y, sample_weight, None)
         self.reset_metrics()
-        stepper = self._spare_stepper(None)
-        self._record(stepper.test(examples), examples)
-        self._keep(stepper)
+        self._record(batch, examples)
         logs = self._batch_logs()
         return logs if return_dict else self._in_order(logs)
 
@@ -530,10 +526,7 @@ class Trainer(Compiled):
         (1.0, [-2.0, -2.0])
         """
         self._require_compiled("loss_and_grad")
-        examples = self._examples(x, y, sample_weight)
-        stepper = self._spare_stepper(None)
-        batch, gradient = stepper.gradient(examples, training)
-        self._keep(stepper)
+        (batch, gradient), _ = self._one_batch("gradient", None, x, y, sample_weight, None, training)
         return batch.total, gradient
 
 
