@@ -1,4 +1,5 @@
 #include "threads.h"
+#include "cancel.h"
 #include "clock.h"
 #include "processors.h"
 
@@ -26,6 +27,7 @@ static struct {
     int32_t threads;
     hn_parallel_body body;
     void *context;
+    hn_cancel_scope *scope;        /* the caller's */
     int32_t started;               /* threads running besides callers; changed by the owner only */
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
 
@@ -45,7 +47,7 @@ static void run_chunks(int32_t worker)
 {
     current_worker = worker;
     int64_t chunk = atomic_load_explicit(&pool.next, memory_order_relaxed);
-    while (chunk < pool.chunks) {
+    while (chunk < pool.chunks && !hn_cancel_ask()) {
         if (atomic_compare_exchange_weak(&pool.next, &chunk, chunk + 1)) {
             pool.body(pool.context, chunk, worker);
             chunk = atomic_load_explicit(&pool.next, memory_order_relaxed);
@@ -85,8 +87,11 @@ static void *worker_main(void *argument)
     for (;;) {
         seen = wait_for_job(seen);
         atomic_fetch_add(&pool.entered, 1);
-        if (atomic_load(&pool.open) && worker < pool.threads)
+        if (atomic_load(&pool.open) && worker < pool.threads) {
+            hn_cancel_join(pool.scope);
             run_chunks(worker);
+            hn_cancel_join(NULL);
+        }
         if (atomic_fetch_sub(&pool.entered, 1) == 1 && !atomic_load(&pool.open)) {
             pthread_mutex_lock(&pool.mutex);
             pthread_cond_signal(&pool.done);
@@ -158,6 +163,7 @@ static void run_on_pool(int32_t threads, int64_t chunks, hn_parallel_body body, 
     pool.context = context;
     pool.chunks = chunks;
     pool.threads = threads;
+    pool.scope = hn_cancel_current();
     atomic_store(&pool.next, 0);
     atomic_store(&pool.open, 1);
     pthread_mutex_lock(&pool.mutex);
@@ -180,7 +186,7 @@ void hn_parallel(int32_t threads, int64_t chunks, double work, hn_parallel_body 
         return;
     }
     int32_t worker = current_worker > 0 && current_worker < threads ? current_worker : 0;
-    for (int64_t chunk = 0; chunk < chunks; chunk++)
+    for (int64_t chunk = 0; chunk < chunks && !hn_cancel_ask(); chunk++)
         body(context, chunk, worker);
 }
 

@@ -57,21 +57,11 @@ static void clear_unused(const hyper_block *block, const hyper_node *node)
                (size_t)node->count * block->hyper->element);
 }
 
-/* The head's part, in stretches of columns between which the caller is asked. */
 static void pull(hyper_block *block, const hyper_node *node)
 {
-    const hn_hyper *hyper = block->hyper;
     hyper_place place = hn_hyper_dtheta(block, node);
     hyper_columns made = hn_hyper_made(block, node);
-    double column = 2.0 * hyper_time(hyper->head->work(hyper->width) * (double)block->head.groups);
-    int64_t step = hyper_stretch(made.count, column);
-    for (int64_t at = 0; at < made.count; at += step) {
-        int64_t count = made.count - at < step ? made.count - at : step;
-        hyper->head->pull(&block->head, made.first + at, count, hn_move(place.data, at, hyper->element),
-                          place.stride);
-        if (hn_hyper_poll(block, column * (double)count))
-            return;
-    }
+    block->hyper->head->pull(&block->head, made.first, made.count, place.data, place.stride);
 }
 
 static void complete(hyper_block *block, const hyper_node *node)
@@ -94,7 +84,6 @@ static void refill(hyper_block *block, const hyper_node *node)
 int hn_hyper_part_backward(hyper_block *block)
 {
     const hn_hyper *hyper = block->hyper;
-    double work = 2.0 * hyper_time(hn_plan_work(hyper->target) * (double)(block->part_groups * block->rows));
     for (int32_t i = 0; block->wants->theta && i < hyper->node_count; i++)
         if (hyper->nodes[i].count > 0 && hyper->nodes[i].node >= 0)
             place_gradient(block, &hyper->nodes[i]);
@@ -109,7 +98,7 @@ int hn_hyper_part_backward(hyper_block *block)
             clear_unused(block, node);
         if (node->count > 0 && block->wants->theta && !complete_at_end(block))
             complete(block, node);
-        if (hn_hyper_poll(block, work))
+        if (hn_cancel_ask())
             return 1;
     }
     hn_plan_backward_end(hyper->target, &block->target);
@@ -120,11 +109,10 @@ int hn_hyper_part_backward(hyper_block *block)
 static int generator_backward(hyper_block *block)
 {
     const hn_plan *plan = block->hyper->generator;
-    double work = 2.0 * hyper_time(hn_plan_work(plan) * (double)block->groups);
     hn_plan_backward_begin(plan, &block->generator);
     for (int32_t i = hn_plan_node_count(plan) - 1; i >= 0; i--) {
         hn_plan_backward_node(plan, &block->generator, i);
-        if (hn_hyper_poll(block, work))
+        if (hn_cancel_ask())
             return 1;
     }
     hn_plan_backward_end(plan, &block->generator);
@@ -137,7 +125,7 @@ int hn_hyper_block_finish(hyper_block *block)
     for (int32_t i = hyper->node_count - 1; i >= 0 && block->wants->theta && complete_at_end(block); i--)
         if (hyper->nodes[i].count > 0 && hyper->nodes[i].first)
             complete(block, &hyper->nodes[i]);
-    if (hn_hyper_poll(block, 0))
+    if (hn_cancel_ask())
         return 1;
     return hyper->generator && block->wants->features && generator_backward(block);
 }

@@ -7,20 +7,6 @@
 /* The generator's random numbers are not those of a target whose layers have the same numbers. */
 static const uint64_t generator_salt = 0x9E3779B97F4A7C15u;
 
-int hn_hyper_poll(hyper_block *block, double nanoseconds)
-{
-    hyper_progress *progress = block->progress;
-    block->unpolled += nanoseconds;
-    if (atomic_load_explicit(&progress->cancelled, memory_order_relaxed)) /* who cancels is not asked again */
-        return 1;
-    if (block->on_caller && progress->cancel->poll && block->unpolled > 2e6) {
-        block->unpolled = 0;
-        if (progress->cancel->poll(progress->cancel->context))
-            atomic_store_explicit(&progress->cancelled, 1, memory_order_relaxed);
-    }
-    return atomic_load_explicit(&progress->cancelled, memory_order_relaxed);
-}
-
 /* ---- the generator ---- */
 
 /* `view` of the run, from group `group` and row `row` on. */
@@ -36,11 +22,10 @@ static hn_view view_at(const hn_view *view, int64_t group, int64_t row, size_t e
 static int run_generator(hyper_block *block)
 {
     const hn_plan *plan = block->hyper->generator;
-    double work = hyper_time(hn_plan_work(plan) * (double)block->groups);
     hn_plan_forward_begin(plan, &block->generator);
     for (int32_t i = 0; i < hn_plan_node_count(plan); i++) {
         hn_plan_forward_node(plan, &block->generator, i);
-        if (hn_hyper_poll(block, work))
+        if (hn_cancel_ask())
             return 1;
     }
     hn_plan_forward_end(plan, &block->generator);
@@ -161,21 +146,12 @@ hyper_place hn_hyper_theta(const hyper_block *block, const hyper_node *node)
     return place;
 }
 
-/* Generates a node's weights for all groups of the block, in stretches of columns between which the caller is asked. */
+/* Generates a node's weights for all groups of the block. */
 void hn_hyper_fill(hyper_block *block, const hyper_node *node)
 {
-    const hn_hyper *hyper = block->hyper;
     hyper_place place = hn_hyper_theta(block, node);
     hyper_columns made = hn_hyper_made(block, node);
-    double column = hyper_time(hyper->head->work(hyper->width) * (double)block->head.groups);
-    int64_t step = hyper_stretch(made.count, column);
-    for (int64_t at = 0; at < made.count; at += step) {
-        int64_t count = made.count - at < step ? made.count - at : step;
-        hyper->head->fill(&block->head, made.first + at, count, hn_move(place.data, at, hyper->element),
-                          place.stride);
-        if (hn_hyper_poll(block, column * (double)count))
-            return;
-    }
+    block->hyper->head->fill(&block->head, made.first, made.count, place.data, place.stride);
 }
 
 /* ---- the target ---- */
@@ -284,7 +260,6 @@ static void prepare(hyper_block *block, const hyper_node *node)
 int hn_hyper_part_forward(hyper_block *block)
 {
     const hn_hyper *hyper = block->hyper;
-    double work = hyper_time(hn_plan_work(hyper->target) * (double)(block->part_groups * block->rows));
     hn_plan_forward_begin(hyper->target, &block->target);
     for (int32_t i = 0; i < hyper->node_count; i++) {
         const hyper_node *node = &hyper->nodes[i];
@@ -292,7 +267,7 @@ int hn_hyper_part_forward(hyper_block *block)
             prepare(block, node);
         if (node->node >= 0)
             hn_plan_forward_node(hyper->target, &block->target, node->node);
-        if (hn_hyper_poll(block, work))
+        if (hn_cancel_ask())
             return 1;
     }
     hn_plan_forward_end(hyper->target, &block->target);

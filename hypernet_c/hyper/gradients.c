@@ -160,19 +160,22 @@ hn_status hn_hyper_gradients(const hn_hyper *hyper, const hn_hyper_run *run, hn_
     const hn_hyper_workspace *workspace = run->workspace;
     if (wants.backward && workspace->mode != HN_MODE_TRAINING)
         return hn_error_set(error, HN_ERROR_RUNTIME, "gradients need a workspace made for training");
-    hyper_progress progress = {.cancel = &run->cancel};
+    hn_cancel_scope scope;
     hyper_block block = {
         .hyper = hyper, .run = run, .workspace = workspace, .slice = &workspace->slices[0], .wants = &wants,
-        .progress = &progress, .sizes = hn_hyper_sizes_of(hyper, workspace->mode, run->groups, run->rows,
+        .sizes = hn_hyper_sizes_of(hyper, workspace->mode, run->groups, run->rows,
                                                          hyper_run_penalized(run)),
-        .threads = run->threads, .on_caller = 1,
+        .threads = run->threads,
     };
     hn_step_sums sums = {.activity = 0.0};
     hn_hyper_count(0, 1);
     clear(hyper, run, &wants);
+    hn_cancel_begin(&scope, &run->cancel);
     for (int64_t first = 0; first < run->groups; first += block.sizes.groups)
         if (run_block(&block, first, &sums))
-            return hn_error_set(error, HN_CANCELLED, "the call was cancelled");
+            break;
+    if (hn_cancel_end(&scope))
+        return hn_error_set(error, HN_CANCELLED, "the call was cancelled");
     sums.activity = block.activity[0] * (double)run->rows + block.activity[1];
     if (run->sums)
         *run->sums = sums;

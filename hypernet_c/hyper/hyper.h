@@ -5,18 +5,13 @@
 #ifndef HN_HYPER_HYPER_H
 #define HN_HYPER_HYPER_H
 
+#include "../base/cancel.h"
 #include "../network/plan.h"
 #include "../train/step.h"
 #include "quantized.h"
 
 typedef struct hn_hyper hn_hyper;
 typedef struct hn_hyper_workspace hn_hyper_workspace;
-
-/* Asked at least every 50 ms in long calls; nonzero ends the call with HN_CANCELLED. */
-typedef struct hn_cancel {
-    int (*poll)(void *context);
-    void *context;
-} hn_cancel;
 
 typedef struct hn_hyper_run {
     int64_t groups, rows;
@@ -35,7 +30,7 @@ typedef struct hn_hyper_run {
     const void *base;                      /* (P,) added to generated weights, or NULL */
     const double *penalty_l1, *penalty_l2; /* one for each target entry, or NULL: penalties on generated weights,
                                               the mean over groups (l1 sum|w| + l2 sum w^2) */
-    hn_cancel cancel;
+    hn_cancel cancel;                      /* asked at least every 50 ms in long calls */
     hn_hyper_workspace *workspace;
     /* gradients */
     const hn_loss *losses;                 /* one for each output, with targets; or NULL: output_gradients are given */

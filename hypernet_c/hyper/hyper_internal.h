@@ -5,7 +5,6 @@
 #include "hyper.h"
 #include "head.h"
 #include "../ops/fold.h"
-#include <stdatomic.h>
 
 /* Columns of theta that are made for a node, and where they are in a theta of which only such columns are kept. */
 typedef struct hyper_columns {
@@ -93,11 +92,6 @@ typedef struct hyper_wants {
     int add_conditions, add_inputs;  /* to be added up over blocks: cleared beforehand */
 } hyper_wants;
 
-typedef struct hyper_progress {
-    const hn_cancel *cancel;
-    _Atomic int cancelled;
-} hyper_progress;
-
 /* A block of groups on its way through generator, target and back. */
 typedef struct hyper_block {
     const hn_hyper *hyper;
@@ -105,11 +99,8 @@ typedef struct hyper_block {
     const hn_hyper_workspace *workspace;
     const hyper_slice *slice;
     const hyper_wants *wants;
-    hyper_progress *progress;
     hyper_sizes sizes;
     int32_t threads;
-    int on_caller;                   /* this thread may call the cancel callback */
-    double unpolled;                 /* nanoseconds of work since it did */
     int64_t first, groups;           /* groups first .. first + groups - 1 of the run */
     int64_t part_first, part_groups, row, rows; /* the part at hand; part_first counts from `first` */
     int theta_shared;                /* one theta for all groups of the run */
@@ -156,7 +147,6 @@ int64_t hn_hyper_kept_columns(const hyper_block *block); /* of theta, where a bl
 int hn_hyper_node_mixes(const hyper_block *block, const hyper_node *node);
 void hn_hyper_fill(hyper_block *block, const hyper_node *node);
 int hn_hyper_part_forward(hyper_block *block); /* 1: cancelled */
-int hn_hyper_poll(hyper_block *block, double nanoseconds);
 
 /* backward.c */
 int hn_hyper_part_backward(hyper_block *block);
@@ -175,21 +165,5 @@ static inline int hyper_run_penalized(const hn_hyper_run *run)
 
 /* counters.c */
 void hn_hyper_count(int64_t generator_rows, int64_t calls);
-
-/* Nanoseconds that so many floating-point operations take at full speed. */
-static inline double hyper_time(double flops)
-{
-    return flops / 50.0;
-}
-
-/* Columns of a node between two questions whether to cancel, each taking so many nanoseconds. */
-static inline int64_t hyper_stretch(int64_t columns, double each)
-{
-    const int64_t step = 4096;
-    const double most = 5e6;
-    if (each * (double)columns <= most)
-        return columns > 0 ? columns : 1;
-    return each * (double)step > most ? step : (int64_t)(most / each) / step * step;
-}
 
 #endif

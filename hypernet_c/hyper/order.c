@@ -1,14 +1,14 @@
 /* The contraction order. A generated kernel W = sum over k of g_k A_k of `in` x `out` weights can be made and then
-   multiplied with R rows x, or the products (g_k x_i) can be multiplied with the rows of all A_k at once, and W is never
-   there. The model counts nanoseconds a weight and group, for H features:
+   multiplied with R rows x; or the products (g_k x_i) are multiplied with the rows of all A_k at once, and W is never
+   there. The model counts nanoseconds for each weight and group, for H features:
 
-                 weights                          mixture
-     inference   H m + touch + R m                R (H + 1) m w
-     training    3 H m + touch + R (2 + i) m      R (H + 1) (3 + i) m w
+                 weights                        mixture
+     inference   H m + touch + R m              R (H + 1) m w
+     training    3 H m + touch + R (2 + i) m    R (H + 1) (3 + i) m w
 
-   m: a multiply-add in a product that fills the register tiles. touch: W goes to the tile and back, in training with its
-   gradient. i: 1 if the gradient of x is wanted. w >= 1: panels of TILE columns are computed as a whole. The constants
-   were measured; benchmarks/orders.py compares the choice with both orders forced. */
+   m: a multiply-add in a product that fills the register tiles. touch: W goes to the tile and back, in training with
+   its gradient. i: 1 if the gradient of x is wanted. w >= 1: panels of TILE columns are computed as a whole. The
+   constants were measured; benchmarks/orders.py compares the choice with both orders forced. */
 #include "hyper_internal.h"
 
 static const double multiply_add = 1.0 / 42.0, touch[] = {[HN_MODE_INFERENCE] = 0.13, [HN_MODE_TRAINING] = 0.45};

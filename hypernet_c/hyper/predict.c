@@ -6,7 +6,6 @@ typedef struct predict_job {
     const hn_hyper *hyper;
     const hn_hyper_run *run;
     hyper_sizes sizes;
-    hyper_progress progress;
     int32_t threads; /* inside a block */
 } predict_job;
 
@@ -25,13 +24,9 @@ static void predict_block(void *context, int64_t chunk, int32_t worker)
     const hn_hyper_workspace *workspace = job->run->workspace;
     hyper_block block = {
         .hyper = job->hyper, .run = job->run, .workspace = workspace, .slice = &workspace->slices[worker],
-        .wants = &nothing, .progress = &job->progress, .sizes = job->sizes, .threads = job->threads,
-        .on_caller = worker == 0,
+        .wants = &nothing, .sizes = job->sizes, .threads = job->threads,
     };
-    if (atomic_load_explicit(&job->progress.cancelled, memory_order_relaxed))
-        return;
-    block.unpolled = 1e9; /* asked once a block at least */
-    if (hn_hyper_block_begin(&block, chunk * job->sizes.groups))
+    if (hn_cancel_ask() || hn_hyper_block_begin(&block, chunk * job->sizes.groups))
         return;
     hn_hyper_part_begin(&block, 0, 0);
     do
@@ -40,14 +35,14 @@ static void predict_block(void *context, int64_t chunk, int32_t worker)
     while (hn_hyper_part_next(&block));
 }
 
-/* Estimated nanoseconds of a run. */
+/* Estimated nanoseconds of a run at full speed. */
 static double total_time(const hn_hyper *hyper, const hn_hyper_run *run)
 {
     double group = hyper->head->work(hyper->width) * (double)hyper->count;
     group += hn_plan_work(hyper->target) * (double)run->rows;
     if (hyper->generator)
         group += hn_plan_work(hyper->generator);
-    return hyper_time(group * (double)run->groups);
+    return group * (double)run->groups / 50.0;
 }
 
 hn_status hn_hyper_predict(const hn_hyper *hyper, const hn_hyper_run *run, hn_error *error)
@@ -59,9 +54,11 @@ hn_status hn_hyper_predict(const hn_hyper *hyper, const hn_hyper_run *run, hn_er
     if (run->groups == 0 || run->rows == 0)
         return HN_OK;
     const hn_hyper_workspace *workspace = run->workspace;
-    predict_job job = {.hyper = hyper, .run = run, .progress = {.cancel = &run->cancel},
+    hn_cancel_scope scope;
+    predict_job job = {.hyper = hyper, .run = run,
                        .sizes = hn_hyper_sizes_of(hyper, workspace->mode, run->groups, run->rows, hyper_run_penalized(run))};
     int64_t blocks = (run->groups + job.sizes.groups - 1) / job.sizes.groups;
+    hn_cancel_begin(&scope, &run->cancel);
     if (run->threads <= workspace->slice_count &&
         hn_hyper_blocks_in_parallel(hyper, workspace->mode, run->groups, run->rows, run->threads)) {
         job.threads = 1;
@@ -71,7 +68,7 @@ hn_status hn_hyper_predict(const hn_hyper *hyper, const hn_hyper_run *run, hn_er
         for (int64_t block = 0; block < blocks; block++)
             predict_block(&job, block, 0);
     }
-    if (atomic_load(&job.progress.cancelled))
+    if (hn_cancel_end(&scope))
         return hn_error_set(error, HN_CANCELLED, "the call was cancelled");
     return HN_OK;
 }

@@ -9,7 +9,6 @@ static const double tile_bytes[] = {[HN_MODE_INFERENCE] = 2.75 * MIB, [HN_MODE_T
 static const int64_t groups_least[] = {[HN_MODE_INFERENCE] = 24, [HN_MODE_TRAINING] = 48};
 static const double activation_bytes[] = {[HN_MODE_INFERENCE] = 1.0 * MIB, [HN_MODE_TRAINING] = 2.0 * MIB};
 static const double bytes_most = 16.0 * MIB;  /* where the wish for more groups or rows meets large ones */
-static const double part_flops = 1e9;         /* time between two questions whether to cancel */
 static const int64_t groups_mixed[] = {[HN_MODE_INFERENCE] = 192, [HN_MODE_TRAINING] = 256};
 enum { GROUPS_MOST = 1024, GROUPS_STEP = 6, ROWS_LEAST = 64 };
 
@@ -60,8 +59,6 @@ static void choose_groups(const hn_hyper *hyper, hn_mode mode, int mix, hyper_li
         groups = by_node > at_most ? by_node : at_most;
     }
     groups = smaller(groups, fitting(bytes_most, generated, GROUPS_MOST));
-    int64_t by_work = fitting(part_flops, hyper->generator ? hn_plan_work(hyper->generator) : 0.0, GROUPS_MOST);
-    groups = smaller(groups, by_work > least ? by_work : least);
     if (groups > GROUPS_STEP)
         groups -= groups % GROUPS_STEP;
     limits->groups = groups;
@@ -82,10 +79,9 @@ void hn_hyper_limits_choose(hn_hyper *hyper)
         int64_t rows = fitting(activation_bytes[mode], row, INT32_MAX);
         if (rows < ROWS_LEAST)
             rows = smaller(ROWS_LEAST, fitting(bytes_most, row, INT32_MAX));
-        int64_t by_work = fitting(part_flops, hn_plan_work(hyper->target), INT32_MAX);
         for (int mix = 0; mix < 2; mix++) {
             hyper_limits *limits = &hyper->limits[mode][mix];
-            limits->rows = by_work < rows ? (by_work > ROWS_LEAST ? by_work : smaller(ROWS_LEAST, rows)) : rows;
+            limits->rows = rows;
             choose_groups(hyper, (hn_mode)mode, mix, limits);
         }
     }

@@ -1,6 +1,7 @@
 /* Running a plan backward. The first contribution to a gradient writes, later ones are made beside it and added, in the
    order of the nodes: the same order for any number of threads. */
 #include "plan_internal.h"
+#include "../base/cancel.h"
 #include "../ops/fold.h"
 #include <string.h>
 
@@ -218,7 +219,7 @@ void hn_plan_backward_end(const hn_plan *plan, const hn_run *run)
 void hn_plan_backward(const hn_plan *plan, const hn_run *run)
 {
     hn_plan_backward_begin(plan, run);
-    for (int32_t n = plan->node_count - 1; n >= 0; n--)
+    for (int32_t n = plan->node_count - 1; n >= 0 && !hn_cancel_ask(); n--)
         hn_plan_backward_node(plan, run, n);
     hn_plan_backward_end(plan, run);
 }

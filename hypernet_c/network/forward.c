@@ -1,5 +1,6 @@
 /* Running a plan forward: where values are in this run, what an op is told, and the checks before the first write. */
 #include "plan_internal.h"
+#include "../base/cancel.h"
 
 int hn_plan_writable(const hn_run *run, int64_t size, const hn_view *view)
 {
@@ -103,7 +104,7 @@ void hn_plan_forward_end(const hn_plan *plan, const hn_run *run)
 void hn_plan_forward(const hn_plan *plan, const hn_run *run)
 {
     hn_plan_forward_begin(plan, run);
-    for (int32_t n = 0; n < plan->node_count; n++)
+    for (int32_t n = 0; n < plan->node_count && !hn_cancel_ask(); n++)
         hn_plan_forward_node(plan, run, n);
     hn_plan_forward_end(plan, run);
 }

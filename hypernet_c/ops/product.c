@@ -3,8 +3,9 @@
 #include "fold.h"
 #include "../base/threads.h"
 
-/* Rough speeds for cutting: operations and bytes a nanosecond; the length of a chunk and the shortest useful sides. */
-static const double flops_per_ns = 25.0, bytes_per_ns = 8.0, chunk_ns = 40000.0;
+/* Rough speeds for cutting: operations and bytes a nanosecond; the length of a chunk, the longest of a block, and the
+   shortest useful sides. */
+static const double flops_per_ns = 25.0, bytes_per_ns = 8.0, chunk_ns = 40000.0, block_ns = 1e7;
 enum { ROWS_MIN = 96, COLUMNS_MIN = 128, ROWS_STEP = 48, COLUMNS_STEP = 64, BLOCKS_MAX = 64 };
 
 static int64_t divide_up(int64_t a, int64_t b)
@@ -42,8 +43,8 @@ void hn_product_cut(hn_product *p)
     double moved = p->form == HN_GEMM_TN ? m * n : k * n;
     double one = (2.0 * m * n * k / flops_per_ns * element / 4.0 + moved * element / bytes_per_ns) * inner + 20.0;
     double wanted = one / chunk_ns;
-    if (wanted > BLOCKS_MAX)
-        wanted = BLOCKS_MAX;
+    if (wanted > BLOCKS_MAX) /* large blocks read less, but each of them ends soon */
+        wanted = one > BLOCKS_MAX * block_ns ? one / block_ns : BLOCKS_MAX;
     if (p->n >= p->m) { /* the longer side is cut first: less is read again */
         cut_columns(p, wanted);
         cut_rows(p, wanted / (double)p->column_blocks + 0.5);

@@ -1,0 +1,54 @@
+#include "cancel.h"
+#include "clock.h"
+
+#include <stddef.h>
+
+#define ASK_EVERY 5000000 /* nanoseconds */
+
+static _Thread_local hn_cancel_scope *current;
+static _Thread_local int helping; /* in somebody else's scope */
+
+void hn_cancel_begin(hn_cancel_scope *scope, const hn_cancel *cancel)
+{
+    scope->cancel = cancel;
+    scope->outer = current;
+    scope->asked = 0;
+    atomic_init(&scope->cancelled, 0);
+    current = scope;
+}
+
+int hn_cancel_end(hn_cancel_scope *scope)
+{
+    current = scope->outer;
+    return atomic_load_explicit(&scope->cancelled, memory_order_relaxed);
+}
+
+int hn_cancel_ask(void)
+{
+    hn_cancel_scope *scope = current;
+    if (!scope)
+        return 0;
+    if (atomic_load_explicit(&scope->cancelled, memory_order_relaxed))
+        return 1;
+    if (helping || !scope->cancel->poll)
+        return 0;
+    int64_t now = hn_clock_now();
+    if (scope->asked && now - scope->asked < ASK_EVERY)
+        return 0;
+    scope->asked = now;
+    if (!scope->cancel->poll(scope->cancel->context))
+        return 0;
+    atomic_store_explicit(&scope->cancelled, 1, memory_order_relaxed);
+    return 1;
+}
+
+hn_cancel_scope *hn_cancel_current(void)
+{
+    return current;
+}
+
+void hn_cancel_join(hn_cancel_scope *scope)
+{
+    current = scope;
+    helping = scope != NULL;
+}
