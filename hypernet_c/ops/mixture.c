@@ -1,4 +1,4 @@
-/* Products with mixtures: all groups' rows of one number make one matrix, because every group has factors of its own. */
+/* Products with mixtures. Every group has factors of its own: all groups' rows of one number make one matrix. */
 #include "mixture.h"
 #include "fold.h"
 #include "../base/threads.h"
@@ -69,7 +69,7 @@ static double term_flops(const hn_mixed_product *product)
     return 2.0 * (double)product->in * (double)product->out;
 }
 
-/* How many of `size` things, of which one takes `flops` operations, make a piece: `least` or more, if that is not long. */
+/* How many of `size` things, of which one takes `flops` operations, make a piece: `least` or more. */
 static int64_t piece_of(const mixed_job *job, int64_t size, int64_t least, double flops)
 {
     int32_t threads = job->product->call->threads;

@@ -325,8 +325,8 @@ static world *make_world(const spec *given)
     s->groups = s->mode == M_ONE ? 1 : s->groups;
     s->rows = s->mode == M_ROWS ? 1 : s->rows;
     snprintf(where, sizeof where, "generator %d target %d mode %d dtype %d groups %d rows %d partial %d base %d "
-             "penalties %d losses %d training %d shared %d limits %d %d %d %d order %d", s->generator, s->target, s->mode,
-             s->dtype,
+             "penalties %d losses %d training %d shared %d limits %d %d %d %d order %d", s->generator, s->target,
+             s->mode, s->dtype,
              (int)s->groups, (int)s->rows, s->partial, s->base, s->penalties, s->losses, s->training, s->theta_shared,
              (int)s->limits.groups, (int)s->limits.rows, (int)s->limits.kept_groups, s->limits.keep, (int)s->order);
     w->element = hn_dtype_size(s->dtype);
