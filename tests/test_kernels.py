@@ -26,6 +26,9 @@ SEED = 2026
 INSTRUCTION_SETS = [name for name in instruction_sets() if name != "reference"]
 
 
+MAPS = re.findall(r'^\s*\[HN_MAP_\w+\] = \{"(\w+)"', (LIBRARY / "kernels" / "describe.c").read_text(), re.MULTILINE)
+
+
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     folder = tmp_path_factory.mktemp("kernels")
@@ -70,6 +73,32 @@ def test_many_more_shapes(isa: str, available: list[str], programs: Callable[[st
     for seed in range(1, 6):
         for name, shapes in PROGRAMS.items():
             run(programs(name), isa, str(seed), str(5 * shapes))
+
+
+def worst_errors(output: str) -> dict[str, tuple[int, float]]:
+    """For each function how many inputs were tried, and the largest error in ulp."""
+    lines = re.findall(r"^(\w+) inputs (\d+) worst ([\d.]+) at \S+$", output, re.MULTILINE)
+    return {name: (int(inputs), float(ulp)) for name, inputs, ulp in lines}
+
+
+def test_functions_stay_within_their_ulp(programs: Callable[[str], Path], available: list[str]) -> None:
+    """A million float inputs of every function, one in each stretch of 4,099: all exponents, both signs, inf and nan."""
+    first, step = 17, 4099
+    for isa in available:
+        worst = worst_errors(run(programs("kernels_ulp"), isa, str(first), str(step)))
+        assert set(worst) == set(MAPS)
+        assert {inputs for inputs, _ in worst.values()} == {len(range(first, 2**32, step))}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("isa", INSTRUCTION_SETS)
+def test_functions_of_every_float(isa: str, name: str, available: list[str], programs: Callable[[str], Path]) -> None:
+    if isa not in available:
+        pytest.skip(f"this processor or build has no {isa}")
+    output = run(programs("kernels_ulp"), isa, "0", "1", name)
+    print(output)
+    assert worst_errors(output)[name][0] == 2**32
 
 
 def test_every_entry_is_tested() -> None:

@@ -64,12 +64,26 @@ static PyObject *fail_allocation_at(PyObject *module, PyObject *argument)
     Py_RETURN_NONE;
 }
 
+static PyObject *set_contraction_order(PyObject *module, PyObject *argument)
+{
+    static const char *const names[] = {"by_cost", "weights", "mixture"};
+    (void)module;
+    for (int order = HN_ORDER_BY_COST; order <= HN_ORDER_MIXTURE; order++)
+        if (PyUnicode_Check(argument) && PyUnicode_CompareWithASCIIString(argument, names[order]) == 0) {
+            hn_hyper_set_default_order((hn_order)order);
+            Py_RETURN_NONE;
+        }
+    return PyErr_Format(PyExc_ValueError, "the order is 'by_cost', 'weights' or 'mixture', received %R", argument);
+}
+
 PyMethodDef machine_functions[] = {
     {"isa", isa, METH_NOARGS, "The instruction set in use."},
     {"available_isas", available_isas, METH_NOARGS, "Instruction sets that can run here."},
     {"get_num_threads", get_num_threads, METH_NOARGS, "Threads that calls use."},
     {"set_num_threads", set_num_threads, METH_O, "Set the number of threads that calls use."},
     {"counters", counters, METH_NOARGS, "Rows that generators ran on, runs of the pipeline, live blocks of memory."},
+    {"set_contraction_order", set_contraction_order, METH_O,
+     "For measuring: the order in which hypernetworks that are compiled from now on contract generated kernels."},
     {"fail_allocation_at", fail_allocation_at, METH_O, "For tests: the k-th allocation from now on fails, once."},
     {NULL, NULL, 0, NULL},
 };

@@ -2,7 +2,10 @@
 #include "hyper_internal.h"
 #include "../base/memory.h"
 
+#include <stdatomic.h>
 #include <string.h>
+
+static _Atomic int default_order = HN_ORDER_BY_COST;
 
 /* ---- the target ---- */
 
@@ -173,7 +176,7 @@ static hn_status hyper_make(hn_hyper *hyper, const hn_graph *generator, const hn
     if (status == HN_OK && generator)
         status = compile_generator(hyper, generator, head, condition_shapes, isa, error);
     if (status == HN_OK)
-        hn_hyper_set_order(hyper, HN_ORDER_BY_COST);
+        hn_hyper_set_order(hyper, (hn_order)atomic_load(&default_order));
     return status;
 }
 
@@ -210,6 +213,11 @@ hn_hyper *hn_hyper_create_given(const hn_graph *target, const unsigned char *gen
                                 hn_isa isa, hn_error *error)
 {
     return create(NULL, NULL, target, generated, NULL, input_shapes, isa, error);
+}
+
+void hn_hyper_set_default_order(hn_order order)
+{
+    atomic_store(&default_order, (int)order);
 }
 
 void hn_hyper_set_order(hn_hyper *hyper, hn_order order)

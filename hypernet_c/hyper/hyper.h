@@ -74,8 +74,10 @@ typedef enum hn_order {
     HN_ORDER_MIXTURE      /* no W: the sum over all pairs (k, i) of (g_k x_i) A_k[i, :], where the node's op can */
 } hn_order;
 
-/* Forces an order, for measuring and testing; before workspaces are made. */
+/* Forces an order, for measuring and testing: for one hypernetwork, before workspaces are made, or for all that are
+   created from now on. */
 void hn_hyper_set_order(hn_hyper *hyper, hn_order order);
+void hn_hyper_set_default_order(hn_order order);
 
 /* Memory for runs of up to `groups` x `rows`: bounded by one block, whatever `groups` is. */
 hn_hyper_workspace *hn_hyper_workspace_create(const hn_hyper *hyper, int64_t groups, int64_t rows, hn_mode mode,

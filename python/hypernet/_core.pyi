@@ -193,9 +193,7 @@ class Hyper:
 
         `weights`: a flat vector, laid out as gradients are, used in place of what the stores hold.
         """
-    def generate(
-        self, conditions: tuple[Array, ...], out: Array | None, training: bool, seed: int, call: int
-    ) -> Array:
+    def generate(self, conditions: tuple[Array, ...], out: Array | None, training: bool, seed: int, call: int) -> Array:
         """The generated weights (N, P), with the base."""
     def gradients(
         self,
@@ -324,6 +322,8 @@ def isa() -> str: ...
 def available_isas() -> list[str]: ...
 def get_num_threads() -> int: ...
 def set_num_threads(threads: int) -> None: ...
+def set_contraction_order(order: Literal["by_cost", "weights", "mixture"]) -> None:
+    """For measuring: the order in which hypernetworks that are compiled from now on contract generated kernels."""
 def counters() -> dict[str, int]:
     """{"generator_rows", "calls" (runs of the pipeline), "live_blocks"} since the process started."""
 

@@ -1,0 +1,104 @@
+/* Every elementwise function of float against the exact one, over the float inputs first, first + step, ... of all 2^32:
+
+     kernels_ulp ISA FIRST STEP [MAP]
+
+   prints for each map its name, how many inputs it tried, and the worst error in ulp with its input. A result outside
+   the bound that kernels.h states is printed and ends the program with 1. */
+#include "kernels_support.h"
+
+enum { BATCH = 8192 };
+
+static const double params[HN_MAP_COUNT][3] = {
+    [HN_MAP_RELU_GENERAL] = {0.25, 6.0, 0.5}, [HN_MAP_ELU] = {1.25}, [HN_MAP_SQUAREPLUS] = {4.0},
+    [HN_MAP_SOFT_SHRINK] = {0.5}, [HN_MAP_HARD_SHRINK] = {0.5},
+};
+
+typedef struct worst {
+    double ulp;
+    float at;
+} worst;
+
+/* The distance in units of the last place of the exact value: at least the smallest number. */
+static double distance(const test *t, double got, double exact)
+{
+    if (isnan(exact))
+        return isnan(got) ? 0 : (double)INFINITY;
+    double rounded = (double)(float)exact;
+    if (isinf(rounded) || isinf(got))
+        return got == rounded ? 0 : (double)INFINITY;
+    return fabs(got - exact) / ulp_of(t, exact);
+}
+
+/* How much more than 4 ulp a `conditioned` function may be off. */
+static double allowance(const test *t, hn_map map, double x, double exact)
+{
+    const hn_kernels *reference = hn_kernels_get(HN_ISA_REFERENCE, HN_FLOAT64);
+    double one = 1, slope;
+    if (!hn_map_describe(map)->conditioned)
+        return 0;
+    reference->map_backward(map, params[map], 1, &x, &one, &slope);
+    return t->epsilon * fabs(x * slope) / ulp_of(t, exact);
+}
+
+/* Whether the exact value is so near to the largest number that overflow and the largest number are both near. */
+static int overflows(double got, double exact)
+{
+    return fabs(exact) > (double)FLT_MAX * (1 - 4 * (double)FLT_EPSILON) && fabs(got) >= (double)FLT_MAX * (1 - 4e-7) &&
+           signbit(got) == signbit(exact);
+}
+
+static void check_batch(const test *t, hn_map map, int count, const float *x, worst *worst)
+{
+    static float y[BATCH];
+    static double wide[BATCH], exact[BATCH];
+    for (int i = 0; i < count; i++)
+        wide[i] = (double)x[i];
+    t->kernels->map_forward(map, params[map], count, x, y);
+    hn_kernels_get(HN_ISA_REFERENCE, HN_FLOAT64)->map_forward(map, params[map], count, wide, exact);
+    for (int i = 0; i < count; i++) {
+        double ulp = distance(t, (double)y[i], exact[i]);
+        if (ulp <= worst->ulp || overflows((double)y[i], exact[i]))
+            continue;
+        if (!(ulp <= 4 + allowance(t, map, wide[i], exact[i]))) {
+            shape("map %s at %.9g", hn_map_describe(map)->name, wide[i]);
+            fail(t, "%.9g is %.3g ulp from %.17g", (double)y[i], ulp, exact[i]);
+        }
+        *worst = (struct worst){ulp, x[i]};
+    }
+}
+
+static void check_map(const test *t, hn_map map, uint64_t first, uint64_t step)
+{
+    static float x[BATCH];
+    worst worst = {0, 0};
+    uint64_t tried = 0;
+    for (uint64_t bits = first; bits <= UINT32_MAX;) {
+        int count = 0;
+        for (; count < BATCH && bits <= UINT32_MAX; count++, bits += step) {
+            uint32_t low = (uint32_t)bits;
+            memcpy(&x[count], &low, sizeof low);
+        }
+        check_batch(t, map, count, x, &worst);
+        tried += (uint64_t)count;
+    }
+    printf("%s inputs %llu worst %.3f at %.9g\n", hn_map_describe(map)->name, (unsigned long long)tried, worst.ulp,
+           (double)worst.at);
+}
+
+int main(int count, char **arguments)
+{
+    if (count < 4)
+        return 2;
+    int isa = 0;
+    while (isa < HN_ISA_COUNT && strcmp(hn_isa_name((hn_isa)isa), arguments[1]) != 0)
+        isa++;
+    test t = {.dtype = HN_FLOAT32, .element = sizeof(float), .epsilon = (double)FLT_EPSILON, .smallest = 0x1p-149};
+    t.kernels = hn_kernels_get((hn_isa)isa, HN_FLOAT32);
+    uint64_t first = strtoull(arguments[2], NULL, 10), step = strtoull(arguments[3], NULL, 10);
+    if (!t.kernels || step == 0)
+        return 2;
+    for (int map = 0; map < HN_MAP_COUNT; map++)
+        if (count == 4 || strcmp(hn_map_describe((hn_map)map)->name, arguments[4]) == 0)
+            check_map(&t, (hn_map)map, first, step);
+    return 0;
+}
