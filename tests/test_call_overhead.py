@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -240,3 +242,342 @@ def test_what_a_store_does_not_write(offset: int, array: Any, error: type[Except
     with pytest.raises(error):
         store.write(offset, array)
     assert store.version == 0 and not store.view(0, (6,)).any()
+
+
+# ---- training ----
+Y = RNG.standard_normal((4, 2), dtype=np.float32)
+LABELS = RNG.integers(0, 2, 4)
+
+
+def _trained(loss: Any = "mse", **options: Any) -> hn.Model:
+    model = _model()
+    model.compile("adam", loss, **options)
+    return model
+
+
+def test_a_second_batch_looks_at_little() -> None:
+    model = _trained()
+    model.train_on_batch(X, Y)
+    first = functions_called(lambda: model.train_on_batch(X[:3], Y[:3]))
+    again = functions_called(lambda: model.train_on_batch(X[:3], Y[:3]))
+    assert "_examples" in first and "_examples" not in again
+    assert "__init__" not in again[again.index("_spare_stepper") : again.index("train")]  # no new Stepper
+    assert len(again) < 55
+
+
+@pytest.mark.parametrize("metrics", [None, ["accuracy"]])
+def test_epochs_run_in_the_core(metrics: Any) -> None:
+    """Twice the batches cost a few more functions each: what is left are the sums of each batch."""
+    model = _trained("sparse_categorical_crossentropy", metrics=metrics)
+    x = RNG.standard_normal((4000, 3), dtype=np.float32)
+    y = RNG.integers(0, 2, 4000)
+    for run in (model.fit, model.evaluate):
+        run(x, y, verbose=0)
+        counts = [
+            len(functions_called(lambda n=n, run=run: run(x[:n], y[:n], batch_size=4, verbose=0))) for n in (2000, 4000)
+        ]
+        assert counts[1] - counts[0] < 8 * 500
+
+
+class Listener(hn.callbacks.Callback):
+    """Wants to hear of every batch, so that Python stands between them."""
+
+    def __init__(self, at: int | None = None, work: Callable[[], Any] = lambda: None) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+        self._at, self._work = at, work
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.batches.append(batch)
+        if batch == self._at:
+            self._work()
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.batches.append(batch)
+
+
+N, M = 37, 5
+DATA = {
+    "plain": RNG.standard_normal((N, 3), dtype=np.float32),
+    "one": [COND[:1], RNG.standard_normal((N, 3), dtype=np.float32)],
+    "rows": [RNG.standard_normal((N, 5), dtype=np.float32), RNG.standard_normal((N, 3), dtype=np.float32)],
+    "tasks": [RNG.standard_normal((N, 5), dtype=np.float32), RNG.standard_normal((N, M, 3), dtype=np.float32)],
+    "shared": [RNG.standard_normal((N, 5), dtype=np.float32), RNG.standard_normal((1, M, 3), dtype=np.float32)],
+}
+SCHEDULE = hn.optimizers.schedules.ExponentialDecay(0.1, 3, 0.5)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("rate", [0.01, SCHEDULE], ids=["rate", "schedule"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("mode", sorted(DATA))
+def test_batches_in_the_core_are_batches_one_by_one(mode: str, weighted: bool, rate: Any, shuffle: bool) -> None:
+    """The same bits of weights, losses and metrics, with dropout, whether Python stands between the batches or not."""
+    x = DATA[mode]
+    lead = (N, M) if mode in ("tasks", "shared") else (N,)
+    rng = np.random.default_rng(1)
+    labels, weights = rng.integers(0, 3, lead), rng.uniform(size=lead) if weighted else None
+    results = []
+    for callback in ([], [Listener()]):
+        hn.utils.set_random_seed(5)
+        layers = hn.layers
+        target = hn.Sequential(
+            [hn.Input((3,)), layers.Dense(8, activation="relu"), layers.Dropout(0.4), layers.Dense(3, "softmax")]
+        )
+        model = (
+            target if mode == "plain" else hn.HyperModel(hn.hypernetwork(5, target.count_params(), hidden=6), target)
+        )
+        model.compile(
+            hn.optimizers.Adam(rate),
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy", "sparse_categorical_crossentropy"],
+            weighted_metrics=["accuracy"],
+        )
+        options = {"batch_size": 8, "sample_weight": weights, "verbose": 0, "callbacks": callback}
+        history = model.fit(x, labels, epochs=3, shuffle=shuffle, **options)
+        results.append((model.get_weights(), history.history, model.evaluate(x, labels, **options)))
+        assert all(listener.batches == [*range(5)] * 4 for listener in callback)
+    (one, first, found), (other, second, expected) = results
+    assert all((a == b).all() for a, b in zip(one, other, strict=True))
+    assert first == second and found == expected
+
+
+def test_layouts_of_the_data_do_not_matter() -> None:
+    """Rows that are not in one piece, swapped bytes, other strides."""
+    x, y = DATA["plain"], RNG.standard_normal((N, 2), dtype=np.float32)
+    wide = np.zeros((N, 7), np.float32)
+    wide[:, ::2][:, :3] = x
+    gaps = np.zeros((2 * N, 3), np.float32)
+    gaps[::2] = x
+    results = []
+    for rows in (x, np.asfortranarray(x), wide[:, ::2][:, :3], gaps[::2], x[::-1].copy()[::-1], x.astype(">f4")):
+        hn.utils.set_random_seed(5)
+        model = _trained()
+        model.fit(rows, y, batch_size=8, epochs=2, verbose=0)
+        results.append(model.params.copy())
+    for result in results[1:]:
+        assert (result == results[0]).all()
+
+
+@pytest.mark.parametrize("listening", [False, True])
+def test_labels_that_change_on_the_way_stop_before_their_step(listening: bool) -> None:
+    """Labels are checked in each step, too: the steps before count, the bad one changes nothing."""
+    x, labels = DATA["plain"], RNG.integers(0, 2, N)
+    model = _trained("sparse_categorical_crossentropy")
+    part = model._examples(x, labels, None)
+    part.targets[0][9] = 77
+    model._examples = lambda *_: part  # as if they had changed after the first look
+    with pytest.raises(ValueError, match="77"):
+        model.fit(x, labels, batch_size=4, shuffle=False, verbose=0, callbacks=[Listener()] if listening else None)
+    assert model.optimizer.iterations == 2
+    twin = _model()
+    assert not (model.params == twin.params).all()
+
+
+def test_bad_labels_of_one_more_batch() -> None:
+    model = _trained("sparse_categorical_crossentropy")
+    model.train_on_batch(X, LABELS)
+    before = model.params.copy()
+    with pytest.raises(ValueError, match="Labels of sparse_categorical_crossentropy must be from 0 to 1"):
+        model.train_on_batch(X, LABELS + 5)
+    assert (model.params == before).all() and model.optimizer.iterations == 1
+    model.train_on_batch(X, LABELS)
+    assert model.optimizer.iterations == 2
+
+
+def test_what_changes_between_single_batches_counts() -> None:
+    """Flags, penalties, losses, optimizers, layers and places of weights, against a model that never ran before."""
+
+    def fresh() -> hn.Model:
+        hn.utils.set_random_seed(2)
+        model = _model()
+        model.compile(hn.optimizers.SGD(0.1), "mse")
+        return model
+
+    def freeze(model: hn.Model) -> None:
+        model.layers[0].trainable = False
+
+    def freeze_one_weight(model: hn.Model) -> None:
+        model.layers[1].weights[0].trainable = False
+
+    def penalise(model: hn.Model) -> None:
+        model.layers[0].weights[0].regularizer = hn.regularizers.L2(0.5)
+
+    def constrain(model: hn.Model) -> None:
+        model.layers[0].weights[0].constraint = hn.constraints.NonNeg()
+
+    def recompile(model: hn.Model) -> None:
+        model.compile(hn.optimizers.SGD(0.01), "mae")
+
+    def replace_optimizer(model: hn.Model) -> None:
+        model.optimizer = hn.optimizers.SGD(0.01)
+
+    def update_some(model: hn.Model) -> None:
+        weights = model.weights
+        model.optimizer.apply([np.ones(w.shape, np.float32) if i else None for i, w in enumerate(weights)], weights)
+
+    def share(model: hn.Model) -> None:
+        inputs = hn.Input((8,))
+        hn.Model(inputs, hn.layers.Dense(3)(model.layers[1](inputs))).params  # noqa: B018
+
+    for change in (freeze, freeze_one_weight, penalise, constrain, recompile, replace_optimizer, update_some, share):
+        used, unused = fresh(), fresh()
+        for model in (used, unused):
+            model.optimizer.learning_rate = 0.0
+        used.train_on_batch(X, Y)
+        used.train_on_batch(X, Y)
+        for model in (used, unused):
+            model.optimizer.learning_rate = 0.1
+            change(model)
+        losses = [model.train_on_batch(X, Y) for model in (used, unused)]
+        assert losses[0] == losses[1], change
+        for one, other in zip(used.get_weights(), unused.get_weights(), strict=True):
+            assert (one == other).all(), change
+
+
+def test_a_callback_may_train_the_model_that_is_trained() -> None:
+    """A single batch in between neither takes the seed of `fit` nor its place."""
+    results = []
+    for inner in (False, True):
+        hn.utils.set_random_seed(3)
+        layers = [hn.Input((3,)), hn.layers.Dropout(0.5), hn.layers.Dense(2)]
+        model = hn.Sequential(layers)
+        model.compile(hn.optimizers.SGD(0.1), "mse")
+        work = (lambda model=model: model.test_on_batch(X, Y)) if inner else (lambda: None)
+        model.fit(DATA["plain"], np.ones((N, 2)), batch_size=8, verbose=0, callbacks=[Listener(1, work)])
+        results.append(model.params.copy())
+    assert (results[0] == results[1]).all()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
+@pytest.mark.parametrize("listening", [False, True])
+def test_an_interrupt_ends_after_a_whole_step(listening: bool) -> None:
+    x = RNG.standard_normal((200_000, 3), dtype=np.float32)
+    y = np.zeros((len(x), 2), np.float32)
+    hn.utils.set_random_seed(4)
+    model = _trained()
+    start = model.params.copy()
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.15)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(
+                x, y, batch_size=4, epochs=1000, shuffle=False, verbose=0, callbacks=[Listener()] if listening else None
+            )
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    steps = model.optimizer.iterations
+    assert 0 < steps < 50_000
+    twin = _model()
+    twin.params[:] = start
+    twin.compile("adam", "mse")
+    twin.fit(x[: 4 * steps], y[: 4 * steps], batch_size=4, shuffle=False, verbose=0)
+    assert (twin.params == model.params).all()
+
+
+def test_a_signal_handler_may_stop_training() -> None:
+    model = _trained()
+    x = RNG.standard_normal((200_000, 3), dtype=np.float32)
+    stop = threading.Timer(0.2, lambda: setattr(model, "stop_training", True))
+    stop.start()
+    try:
+        history = model.fit(x, np.zeros((len(x), 2)), batch_size=2, epochs=100_000, verbose=0)
+    finally:
+        stop.cancel()
+    assert len(history.epoch) < 100_000
+
+
+# ---- run_batches ----
+def _batches(step: Callable[..., Any] | None = None, **changed: Any) -> list[Any]:
+    x = np.arange(20.0).reshape(10, 2)
+    labels = np.arange(10)
+    arguments = {
+        "step": step or (lambda *arguments: (arguments, "outputs")),
+        "groups": ((x,), (labels, None)),
+        "whole": -1,
+        "count": 10,
+        "order": np.array([3, 1, 4, 9, 5, 0]),
+        "batch": 3,
+        "steps": 2,
+        "before": ("before",),
+        "call": 7,
+        "after": ("after",),
+        "rates": None,
+        "keep": False,
+        "seconds": 1e9,
+    }
+    return _core.run_batches(*{**arguments, **changed}.values())
+
+
+def test_arguments_of_each_step() -> None:
+    seen: list[Any] = []
+
+    def step(inputs: Any, targets: Any, *rest: Any) -> Any:
+        seen.append((inputs[0].tolist(), targets[0].tolist(), targets[1], rest))
+        return len(seen), "outputs"
+
+    assert _batches(step, rates=(0.5, 0.25), keep=True) == [(1, "outputs"), (2, "outputs")]
+    assert seen == [
+        ([[6, 7], [2, 3], [8, 9]], [3, 1, 4], None, ("before", 7, "after", 0.5)),
+        ([[18, 19], [10, 11], [0, 1]], [9, 5, 0], None, ("before", 8, "after", 0.25)),
+    ]
+    seen.clear()
+    assert _batches(step, order=None, rates=0.5, steps=3) == [(1,), (2,), (3,)]
+    assert [labels for _, labels, *_ in seen] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    assert [rest for *_, rest in seen] == [("before", 7 + i, "after", 0.5) for i in range(3)]
+    assert len(_batches(seconds=0.0)) == 1
+    assert _batches(steps=0, order=np.array([], np.int64)) == []
+
+
+def test_a_group_may_stay_whole() -> None:
+    whole = (np.arange(4.0),)
+    seen = _batches(lambda first, *rest: (first is whole, "outputs"), groups=(whole, (np.arange(10),)), whole=0)
+    assert seen == [(True,), (True,)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "error"),
+    [
+        ({"order": np.array([0, 1, 2, 3, 4, 10])}, ValueError),
+        ({"order": np.array([0, 1, 2, 3, 4, -1])}, ValueError),
+        ({"order": np.arange(5)}, ValueError),
+        ({"order": np.arange(6.0)}, TypeError),
+        ({"steps": 4}, ValueError),
+        ({"steps": -1}, ValueError),
+        ({"batch": 0}, ValueError),
+        ({"count": 11}, ValueError),
+        ({"groups": ((np.zeros(10, "float16"),),)}, TypeError),
+        ({"groups": ((np.zeros(()),),)}, TypeError),
+        ({"groups": ([np.zeros(10)],)}, TypeError),
+        ({"groups": ()}, TypeError),
+        ({"groups": ((),) * 5}, TypeError),
+        ({"before": (1,) * 14}, ValueError),
+        ({"before": [1]}, TypeError),
+        ({"rates": (0.5,)}, ValueError),
+        ({"step": lambda *arguments: 5}, TypeError),
+        ({"step": lambda *arguments: 1 / 0}, ZeroDivisionError),
+    ],
+)
+def test_what_run_batches_refuses(changed: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        _batches(**changed)
+
+
+def test_large_rows_are_gathered_by_threads() -> None:
+    x = RNG.standard_normal((300, 9000), dtype=np.float32)
+    order = RNG.permutation(300)
+    sums: list[Any] = []
+
+    def step(inputs: Any, call: int) -> Any:
+        sums.append((inputs[0] == x[order[call * 100 : call * 100 + 100]]).all())
+        return (None,)
+
+    for threads in (1, 2):
+        before = hn.get_num_threads()
+        hn.set_num_threads(threads)
+        try:
+            _core.run_batches(step, ((x,),), -1, 300, order, 100, 3, (), 0, (), None, False, 1e9)
+        finally:
+            hn.set_num_threads(before)
+    assert sums == [True] * 6

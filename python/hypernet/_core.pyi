@@ -324,6 +324,7 @@ def get_num_threads() -> int: ...
 def set_num_threads(threads: int) -> None: ...
 def set_contraction_order(order: Literal["by_cost", "weights", "mixture"]) -> None:
     """For measuring: the order in which hypernetworks that are compiled from now on contract generated kernels."""
+
 def counters() -> dict[str, int]:
     """{"generator_rows", "calls" (runs of the pipeline), "live_blocks"} since the process started."""
 

@@ -284,8 +284,9 @@ class Compiled:
         self, batches: list[Batch], examples: Examples, order: Array | None, start: int, size: int
     ) -> None:
         """Take batches of `size` in that are these examples, in this order, from place `start` on."""
+        rows = size * (examples.rows // examples.count)
         for batch in batches:
-            self._record_loss(batch, size * (examples.rows // examples.count))
+            self._record_loss(batch, rows)
         metrics = self._compiled_metrics
         if metrics is None or metrics.is_empty:
             return
