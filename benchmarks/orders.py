@@ -105,8 +105,10 @@ def main() -> None:
     hn.set_num_threads(arguments.threads)
     rows = run(arguments.rounds)
     missed = [row for row in rows if row["slower_than_best"] > GOAL]
-    print(f"{len(rows)} cases, {len(missed)} more than {GOAL - 1:.0%} slower than the best order; median "
-          f"{statistics.median(row['slower_than_best'] for row in rows):.3f}")
+    print(
+        f"{len(rows)} cases, {len(missed)} more than {GOAL - 1:.0%} slower than the best order; median "
+        f"{statistics.median(row['slower_than_best'] for row in rows):.3f}"
+    )
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1))
 

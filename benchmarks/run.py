@@ -56,36 +56,35 @@ def is_package(name: str) -> bool:
     return name not in ("isa", "threadpools")
 
 
-def check_all(names: list[str], threads: int, peers: list[str]) -> dict[str, Any]:
+def check_all(comparison: Comparison, names: list[str], found: dict[str, Any]) -> None:
     """Whether every workload agrees; prints as it goes."""
-    comparison = Comparison(threads, peers, 0, 0)
-    try:
-        found = {}
-        for name in names:
-            found[name] = {"tolerance": WORKLOADS[name].tolerance, "differences": comparison.check(name)}
-            words = ", ".join(f"{who} {size:.1e}" for who, size in found[name]["differences"].items())
-            print(f"{name:<8} differs from hypernet by: {words or '-'}")
-        return {"workloads": found, "versions": comparison.versions, "left_out": comparison.left_out}
-    finally:
-        comparison.close()
+    for name in names:
+        found[name] = {"tolerance": WORKLOADS[name].tolerance, "differences": comparison.check(name)}
+        words = ", ".join(f"{who} {size:.1e}" for who, size in found[name]["differences"].items())
+        print(f"{name:<8} differs from hypernet by: {words or '-'}")
 
 
-def run_all(names: list[str], threads: int, peers: list[str], rounds: int, seconds: float) -> dict[str, Any]:
-    """Every workload with so many threads; prints as it goes."""
+def time_all(comparison: Comparison, names: list[str], found: dict[str, Any]) -> None:
+    """Every workload; prints as it goes."""
+    print(report.heading())
+    for name in names:
+        found[name] = comparison.workload(name)
+        print_workload(name, found[name])
+
+
+def run_all(asked: argparse.Namespace, names: list[str], threads: int, peers: list[str], run: dict[str, Any]) -> None:
+    """Check or time every workload with so many threads; `run` holds what was found, also if it ends early."""
     print(f"\n{threads} thread{'s' if threads > 1 else ''}")
-    comparison = Comparison(threads, peers, rounds, seconds)
+    comparison = Comparison(threads, peers, 0 if asked.check else asked.rounds, asked.seconds)
+    run |= {"workloads": {}, "versions": comparison.versions, "left_out": comparison.left_out}
     try:
-        print(f"{in_use(comparison.versions)}\n{report.heading()}")
-        found = {}
-        for name in names:
-            found[name] = comparison.workload(name)
-            print_workload(name, found[name])
+        print(in_use(comparison.versions))
+        (check_all if asked.check else time_all)(comparison, names, run["workloads"])
     finally:
         comparison.close()
-    limits = limits_measured(list(found.values()))
-    print(f"limits at {threads} threads: {report.rates_in_words(limits) or 'not measured'}")
-    versions, left_out = comparison.versions, comparison.left_out
-    return {"workloads": found, "limits": limits, "versions": versions, "left_out": left_out}
+    if not asked.check:
+        run["limits"] = limits_measured(list(run["workloads"].values()))
+        print(f"limits: {report.rates_in_words(run['limits']) or 'not measured'}")
 
 
 def peers_to_run(wanted: list[str] | None) -> tuple[list[str], dict[str, str]]:
@@ -141,6 +140,15 @@ def draw(results: dict[str, Any], path: Path) -> None:
     print(f"picture: {path}" if plot_run(results, path) else "no picture: no limit was measured")
 
 
+def run_everything(asked: argparse.Namespace, peers: list[str], results: dict[str, Any]) -> None:
+    names = [name for name in asked.workload if name != IMPORT]
+    for threads in asked.threads if names else []:
+        run_all(asked, names, threads, peers, results["runs"].setdefault(str(threads), {}))
+    if IMPORT in asked.workload and not asked.check:
+        results[IMPORT] = import_figures(peers, asked.rounds)
+        print("\n".join(import_lines(results[IMPORT])))
+
+
 def main() -> None:
     sys.stdout.reconfigure(line_buffering=True)
     asked = arguments()
@@ -159,19 +167,13 @@ def main() -> None:
         "not_installed": missing,
         "runs": {},
     }
-    names = [name for name in asked.workload if name != IMPORT]
-    for threads in asked.threads if names else []:
-        if asked.check:
-            results["runs"][str(threads)] = check_all(names, threads, peers)
-        else:
-            results["runs"][str(threads)] = run_all(names, threads, peers, asked.rounds, asked.seconds)
-    if IMPORT in asked.workload and not asked.check:
-        results[IMPORT] = import_figures(peers, asked.rounds)
-        print("\n".join(import_lines(results[IMPORT])))
-    asked.json.parent.mkdir(parents=True, exist_ok=True)
-    asked.json.write_text(json.dumps(results, indent=1) + "\n")
-    print(f"figures: {asked.json}")
-    if names and not asked.check:
+    try:
+        run_everything(asked, peers, results)
+    finally:
+        asked.json.parent.mkdir(parents=True, exist_ok=True)
+        asked.json.write_text(json.dumps(results, indent=1) + "\n")
+        print(f"figures: {asked.json}")
+    if results["runs"] and not asked.check:
         draw(results, asked.plot)
 
 
