@@ -286,7 +286,7 @@ def quantize(hyper: HyperModel, dtype: str) -> QuantizedHyperModel:
             f"quantize: the bias of the head '{layer.name}' is not finite: weight {np.argmin(np.isfinite(bias))}."
         )
     try:
-        stored, scale, worst = _core.quantize_head(dtype, kernel)  # type: ignore[arg-type]
+        stored, scale, worst = _core.quantize_head(dtype, kernel)
     except ValueError as error:
         raise ValueError(f"quantize: {error} (the kernel of '{layer.name}')") from None
     return QuantizedHyperModel(
