@@ -1,0 +1,101 @@
+"""The contraction orders: weights made and used, or mixtures of the head's rows, give the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import hypernet as hn
+import numpy as np
+import pytest
+from hypernet import _core
+
+ORDERS = ("weights", "mixture", "by_cost")
+TARGETS = {
+    "mlp": lambda: [hn.layers.Dense(9, "tanh", name="first"), hn.layers.Dense(21, "softmax")],
+    "without bias": lambda: [hn.layers.Dense(33, "gelu", use_bias=False), hn.layers.Dense(1)],
+    "normalised": lambda: [hn.layers.Dense(8), hn.layers.LayerNormalization(), hn.layers.Dense(3, "sigmoid")],
+}
+CASES = {  # how condition and x meet
+    "own network a row": ((40,), (40,)),
+    "tasks": ((30,), (30, 3)),
+    "one network": ((1,), (7,)),
+    "the same rows": ((26,), (1, 4)),
+}
+
+
+@pytest.fixture(autouse=True)
+def by_cost_again() -> Iterator[None]:
+    yield
+    _core.set_contraction_order("by_cost")
+
+
+def build(order: str, target: str, **options: object) -> hn.HyperModel:
+    _core.set_contraction_order(order)
+    hn.utils.set_random_seed(3)
+    inputs = hn.layers.Input((5,), dtype="float64")
+    outputs = inputs
+    for layer in TARGETS[target]():
+        outputs = layer(outputs)
+    network = hn.Model(inputs, outputs)
+    generator = hn.hypernetwork(
+        4, hn.count_params(network, generated=options.get("generated")), hidden=6, dtype="float64"
+    )
+    hyper = hn.HyperModel(generator, network, **options)
+    hyper.compile("sgd", "mean_squared_error")
+    return hyper
+
+
+def results(hyper: hn.HyperModel, case: str) -> list[np.ndarray]:
+    rng = np.random.default_rng(1)
+    condition_shape, x_shape = CASES[case]
+    condition, x = rng.standard_normal((*condition_shape, 4)), rng.standard_normal((*x_shape, 5))
+    prediction = hyper.predict([condition, x], verbose=0)
+    dy = rng.standard_normal(prediction.shape)
+    _, pullback = hyper.vjp(condition, x)
+    gradient = pullback(dy)
+    value, flat = hyper.loss_and_grad([condition, x], dy)
+    return [prediction, gradient.condition, gradient.inputs, gradient.params, np.asarray(value), flat]
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("base", [None, "target"])
+def test_orders_agree(target: str, case: str, base: str | None) -> None:
+    expected = results(build("weights", target, base=base), case)
+    for order in ORDERS[1:]:
+        for a, b in zip(results(build(order, target, base=base), case), expected, strict=True):
+            assert np.linalg.norm(a - b) <= 1e-12 * (1 + np.linalg.norm(b))
+
+
+def test_a_mixture_is_not_the_same_computation() -> None:
+    """The orders round differently, so the test above has compared two of them."""
+    first, second = (results(build(order, "mlp"), "own network a row")[0] for order in ORDERS[:2])
+    assert np.any(first != second)
+
+
+def test_partly_generated_targets() -> None:
+    expected = results(build("weights", "mlp", generated=["first"]), "own network a row")
+    got = results(build("mixture", "mlp", generated=["first"]), "own network a row")
+    for a, b in zip(got, expected, strict=True):
+        assert np.linalg.norm(a - b) <= 1e-12 * (1 + np.linalg.norm(b))
+
+
+def test_penalties_see_the_weights() -> None:
+    """A regularizer on generated weights needs them: runs with one make them, whatever the order says."""
+    values = {}
+    for order in ORDERS[:2]:
+        _core.set_contraction_order(order)
+        hn.utils.set_random_seed(3)
+        target = hn.Sequential([hn.layers.Input((5,)), hn.layers.Dense(9, kernel_regularizer=hn.regularizers.L2(0.1))])
+        hyper = hn.HyperModel(hn.hypernetwork(4, target.count_params(), hidden=6), target)
+        hyper.compile("sgd", "mean_squared_error")
+        rng = np.random.default_rng(1)
+        condition, x, y = (rng.standard_normal((40, n)) for n in (4, 5, 9))
+        values[order] = hyper.loss_and_grad([condition, x], y)
+    assert values["weights"][0] == values["mixture"][0]
+    np.testing.assert_array_equal(values["weights"][1], values["mixture"][1])
+
+
+def test_an_unknown_order_is_refused() -> None:
+    with pytest.raises(ValueError, match="'by_cost', 'weights' or 'mixture', received 'columns'"):
+        _core.set_contraction_order("columns")
