@@ -100,7 +100,7 @@ def series(largest_rows: int, largest_weights: int, threads: list[int], seconds:
     }
     found: dict[str, list[Any]] = {}
     print(
-        f"{'rows':>9} {'weights':>10} {'threads':>7} {'time':>9} {'a row and weight':>17} {'peak':>10} {'all theta':>12}"
+        f"{'rows':>9} {'weights':>10} {'threads':>7} {'time':>9} {'a row, weight':>17} {'peak':>10} {'all theta':>12}"
     )
     for name, plan in plans.items():
         found[name] = []

@@ -18,7 +18,7 @@ import numpy as np
 
 from machine import environment
 
-# Threads of OpenBLAS go on spinning for some 30 ms after their last work, and would take a core from whoever comes next.
+# Threads of OpenBLAS go on spinning for some 30 ms after their last work: they would take a core from who comes next.
 SETTLING_SECONDS = 0.06
 WORKER = Path(__file__).with_name("worker.py")
 
