@@ -350,11 +350,9 @@ class HyperModel(_core.Callable, HyperPullbacks, HyperData, ParameterVector, Tra
         return self._theta(conditions, out, False, 0)
 
     def _theta(self, conditions: tuple[Array, ...], out: Array | None, training: bool, seed: int) -> Array:
-        network = self._generator._bound()
-        theta = network.predict(conditions, None if out is None else (out,), training, seed, 0)[0]
         if self._base is not None:
-            theta += self._base
-        return theta
+            return self._bound().generate(conditions, out, training, seed, 0)
+        return self._generator._bound().predict(conditions, None if out is None else (out,), training, seed, 0)[0]
 
     def generate_weights(self, cond: Any) -> dict[str, Array]:
         """The generated weights by name: {"dense/kernel": (N, in, out), ...}, views of one (N, P) array.
