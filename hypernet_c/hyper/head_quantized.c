@@ -6,9 +6,10 @@
 
 extern const hn_head hn_head_bfloat16, hn_head_int8;
 
-/* A piece of columns: long enough to be worth a thread, and to be read in long stretches. */
-enum { COLUMNS_LEAST = 256, COLUMNS_MOST = 8192 };
-static const double flops_per_ns = 25.0, piece_ns = 40000.0;
+/* A piece of columns. Few groups: it is read in long stretches, for at most a few milliseconds. More: long enough to be
+   worth a thread. */
+enum { FEW = 4, COLUMNS_LEAST = 256, COLUMNS_MOST = 8192, PIECES = 16 };
+static const double flops_per_ns = 25.0, stretch_ns = 4e6, piece_ns = 40000.0;
 
 static size_t scratch_size(const hn_kernels *kernels)
 {
@@ -48,14 +49,24 @@ static void fill_piece(void *context, int64_t chunk, int32_t worker)
     }
 }
 
+static int64_t piece_of(int64_t groups, int64_t count, double column)
+{
+    double most = (groups <= FEW ? stretch_ns : piece_ns) / column;
+    int64_t piece = groups <= FEW ? count / PIECES : COLUMNS_MOST;
+    if (piece < COLUMNS_MOST / 4)
+        piece = COLUMNS_MOST / 4;
+    if (piece > COLUMNS_MOST)
+        piece = COLUMNS_MOST;
+    if ((double)piece > most)
+        piece = (int64_t)most;
+    return piece < COLUMNS_LEAST ? COLUMNS_LEAST : (piece + COLUMNS_LEAST - 1) / COLUMNS_LEAST * COLUMNS_LEAST;
+}
+
 static void fill(const hn_head_call *call, int64_t first, int64_t count, void *tile, int64_t ld)
 {
-    double column = work(call->width) * (double)call->groups / flops_per_ns, wanted = piece_ns / column;
-    fill_job job = {.call = call, .first = first, .count = count, .ld = ld, .tile = tile, .piece = COLUMNS_MOST};
-    if (wanted < COLUMNS_MOST)
-        job.piece = ((int64_t)wanted + COLUMNS_LEAST - 1) / COLUMNS_LEAST * COLUMNS_LEAST;
-    if (job.piece < COLUMNS_LEAST)
-        job.piece = COLUMNS_LEAST;
+    double column = work(call->width) * (double)call->groups / flops_per_ns;
+    fill_job job = {.call = call, .first = first, .count = count, .ld = ld, .tile = tile};
+    job.piece = piece_of(call->groups, count, column);
     hn_parallel(call->threads, (count + job.piece - 1) / job.piece, column * (double)count, fill_piece, &job);
 }
 

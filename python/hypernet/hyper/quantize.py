@@ -37,8 +37,7 @@ class Quantization:
     worst_kernel_error : float
         The largest error that was made in any number of the kernel.
     worst_kernel_bound : float
-        What the derivation allows: half the largest scale of int8; for bfloat16 half a unit in the last place of the
-        largest number.
+        What the derivation allows: half the largest scale of int8; for bfloat16 the largest number over 255.
     """
 
     dtype: str
@@ -84,13 +83,19 @@ class Head:
                 stored = ((stored & 0x7FFF).astype(np.uint32) << 16).view(np.float32)
             yield part, np.abs(stored.astype(np.float64))
 
+    def _largest(self) -> float:
+        """The largest |Q| of bfloat16, whose bits without the sign are ordered as the numbers are."""
+        step = max(1, _CHUNK // max(1, self.kernel.shape[1]))
+        rows = range(0, self.kernel.shape[0], step)
+        bits = max((int((self.kernel[row : row + step] & 0x7FFF).max(initial=0)) for row in rows), default=0)
+        return float(np.array([bits << 16], np.uint32).view(np.float32)[0])
+
     def summary(self) -> Quantization:
         """What it is stored in."""
         size = int(self.kernel.size)
         after = int(self.kernel.nbytes)
         if self.scale is None:
-            largest = max((float(part.max()) for _, part in self.magnitudes() if part.size), default=0.0)
-            bound = largest / 255 + 2.0**-134
+            bound = self._largest() / 255 + 2.0**-134
         else:
             after += int(self.scale.nbytes)
             bound = float(self.scale.max(initial=0.0)) / 2
@@ -319,6 +324,4 @@ def _features(tensor: KerasTensor) -> KerasTensor:
 
 def rebuilt(config: dict[str, Any], generator: Model, target: Model, head: Head, base: Array | None) -> HyperModel:
     """The model of a configuration and of the numbers that it lacks."""
-    return QuantizedHyperModel(
-        generator, target, head, generated=config["generated"], base=base, name=config["name"]
-    )
+    return QuantizedHyperModel(generator, target, head, generated=config["generated"], base=base, name=config["name"])
