@@ -13,14 +13,14 @@ void hn_cancel_begin(hn_cancel_scope *scope, const hn_cancel *cancel)
     scope->cancel = cancel;
     scope->outer = current;
     scope->asked = 0;
-    atomic_init(&scope->cancelled, 0);
+    scope->cancelled = 0;
     current = scope;
 }
 
 int hn_cancel_end(hn_cancel_scope *scope)
 {
     current = scope->outer;
-    return atomic_load_explicit(&scope->cancelled, memory_order_relaxed);
+    return __atomic_load_n(&scope->cancelled, __ATOMIC_RELAXED);
 }
 
 int hn_cancel_ask(void)
@@ -28,7 +28,7 @@ int hn_cancel_ask(void)
     hn_cancel_scope *scope = current;
     if (!scope)
         return 0;
-    if (atomic_load_explicit(&scope->cancelled, memory_order_relaxed))
+    if (__atomic_load_n(&scope->cancelled, __ATOMIC_RELAXED))
         return 1;
     if (helping || !scope->cancel->poll)
         return 0;
@@ -38,7 +38,7 @@ int hn_cancel_ask(void)
     scope->asked = now;
     if (!scope->cancel->poll(scope->cancel->context))
         return 0;
-    atomic_store_explicit(&scope->cancelled, 1, memory_order_relaxed);
+    __atomic_store_n(&scope->cancelled, 1, __ATOMIC_RELAXED);
     return 1;
 }
 

@@ -3,7 +3,6 @@
 #ifndef HN_BASE_CANCEL_H
 #define HN_BASE_CANCEL_H
 
-#include <stdatomic.h>
 #include <stdint.h>
 
 /* Asked first soon, then every few milliseconds; not 0: the run ends with HN_CANCELLED, and it is not asked again. */
@@ -16,7 +15,7 @@ typedef struct hn_cancel_scope {
     const hn_cancel *cancel;
     struct hn_cancel_scope *outer;
     int64_t asked;        /* when; 0: not yet */
-    _Atomic int cancelled;
+    int cancelled;        /* read and written atomically */
 } hn_cancel_scope;
 
 /* `scope` and `cancel` must live until the end; scopes of one thread are nested. Without a poll function nothing is

@@ -1,6 +1,8 @@
 /* Counting what the pipeline does, since the process started. */
 #include "hyper_internal.h"
 
+#include <stdatomic.h>
+
 static _Atomic int64_t total_generator_rows, total_calls;
 
 void hn_hyper_count(int64_t generator_rows, int64_t calls)

@@ -154,8 +154,9 @@ typedef struct hn_kernels {
     void (*gemm_quantized)(hn_dtype stored, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *q,
                            int64_t ldq, const void *scale, const void *bias, void *c, int64_t ldc, void *scratch);
 
-    /* y_r = x_r W_r (+ y_r if accumulate), y (rows, out): one sum of in * count products factors[r, k] x[r, i] A_k[i, j]
-       whose first two factors are rounded once. Rows and columns are summed alike wherever they are cut. */
+    /* y_r = x_r W_r (+ y_r if accumulate), y (rows, out): one sum of in * count products
+       (factors[r, k] x[r, i]) A_k[i, j], whose first two factors are rounded once. Rows and columns are summed alike
+       wherever they are cut. */
     void (*factored_forward)(const hn_factored *f, int accumulate, void *y, int64_t ldy, void *scratch);
     /* dA_k (in, out) (+)= sum over r of factors[r, k] x_r^T dy_r, at d_terms + k * d_stride; f->terms is not read. */
     void (*factored_terms)(const hn_factored *f, const void *dy, int64_t lddy, int accumulate, void *d_terms,

@@ -1,4 +1,4 @@
-/* Every elementwise function of float against the exact one, over the float inputs first, first + step, ... of all 2^32:
+/* Every elementwise function of float against the exact one, over the inputs first, first + step, ... of all 2^32:
 
      kernels_ulp ISA FIRST STEP [MAP]
 
