@@ -12,7 +12,7 @@
 /* Waking a sleeping thread costs about 40 us, handing work to one that spins about 5 us. */
 #define SPIN_NANOSECONDS 5000
 #define WORK_IF_AWAKE 10000.0
-#define WORK_IF_ASLEEP 80000.0
+#define WORK_IF_ASLEEP 40000.0
 
 /* One job at a time. A worker may touch the job only between `entered` + 1 (having then seen `open`) and `entered` - 1;
    the caller closes the job and waits for `entered` to become 0 before it returns. */

@@ -6,7 +6,8 @@
 /* Rough speeds for cutting: operations and bytes a nanosecond; the length of a chunk, the longest of a block, and the
    shortest useful sides. */
 static const double flops_per_ns = 25.0, bytes_per_ns = 8.0, chunk_ns = 40000.0, block_ns = 1e7;
-enum { ROWS_MIN = 96, COLUMNS_MIN = 128, ROWS_STEP = 48, COLUMNS_STEP = 64, BLOCKS_MAX = 64 };
+enum { ROWS_MIN = 96, COLUMNS_MIN = 128, ROWS_STEP = 48, COLUMNS_STEP = 64, BLOCKS_MAX = 64,
+       STREAMED_ROWS = 3, STREAMED_COLUMNS = 3072 };
 
 static int64_t divide_up(int64_t a, int64_t b)
 {
@@ -29,9 +30,11 @@ static void cut_rows(hn_product *p, double wanted)
     p->row_blocks = p->m ? divide_up(p->m, p->row_block) : 1;
 }
 
+/* Few rows stream through b: long stretches of its rows come at the full speed of memory. */
 static void cut_columns(hn_product *p, double wanted)
 {
-    p->column_block = block_size(p->n, wanted, COLUMNS_MIN, COLUMNS_STEP);
+    int64_t least = p->m <= STREAMED_ROWS && p->form != HN_GEMM_NT ? STREAMED_COLUMNS : COLUMNS_MIN;
+    p->column_block = block_size(p->n, wanted, least, COLUMNS_STEP);
     p->column_blocks = p->n ? divide_up(p->n, p->column_block) : 1;
 }
 
