@@ -5,7 +5,7 @@
 
 /* Rough speeds for cutting: operations and bytes a nanosecond; the length of a chunk, the longest of a block, and the
    shortest useful sides. */
-static const double flops_per_ns = 25.0, bytes_per_ns = 8.0, chunk_ns = 40000.0, block_ns = 1e7;
+static const double flops_per_ns = 60.0, bytes_per_ns = 8.0, chunk_ns = 50000.0, block_ns = 1e7;
 enum { ROWS_MIN = 96, COLUMNS_MIN = 128, ROWS_STEP = 48, COLUMNS_STEP = 64, BLOCKS_MAX = 64,
        STREAMED_ROWS = 3, STREAMED_COLUMNS = 3072 };
 
@@ -26,7 +26,7 @@ static int64_t block_size(int64_t size, double wanted, int64_t least, int64_t st
 
 static void cut_rows(hn_product *p, double wanted)
 {
-    p->row_block = block_size(p->m, wanted, p->form == HN_GEMM_TN ? ROWS_STEP / 2 : ROWS_MIN, ROWS_STEP / 2);
+    p->row_block = block_size(p->m, wanted, ROWS_MIN, ROWS_STEP);
     p->row_blocks = p->m ? divide_up(p->m, p->row_block) : 1;
 }
 
