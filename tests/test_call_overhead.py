@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import hypernet as hn
@@ -484,6 +485,68 @@ def test_a_signal_handler_may_stop_training() -> None:
     finally:
         stop.cancel()
     assert len(history.epoch) < 100_000
+
+
+def _large() -> tuple[hn.Model, np.ndarray]:
+    """A model and rows that keep it busy for some tenths of a second."""
+    wide = [hn.layers.Dense(512, activation="tanh") for _ in range(2)]
+    model = hn.Sequential([hn.Input((64,)), *wide, hn.layers.Dense(64)])
+    return model, RNG.random((60_000, 64), dtype=np.float32)
+
+
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGALRM)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
+def test_a_signal_handler_may_call_models_for_long(alarm: None) -> None:
+    large, x = _large()
+    small, rows = _model(), np.ones((2000, 3), np.float32)
+    wanted, wanted_small = large(x), small(rows)
+    handled, inside = [], False
+
+    def handler(number: int, frame: Any) -> None:
+        time.sleep(0.03)
+        ends = time.monotonic() + 0.03
+        while time.monotonic() < ends:
+            handled.append(inside and (small(rows) == wanted_small).all())
+
+    signal.signal(signal.SIGALRM, handler)
+    for _ in range(100):
+        signal.setitimer(signal.ITIMER_REAL, 0.03)
+        inside = True
+        found = large(x)
+        inside = False
+        assert (found == wanted).all()
+        if any(handled):
+            break
+    assert any(handled)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
+@pytest.mark.parametrize("error", [ValueError, TypeError])
+def test_what_a_signal_handler_raises_ends_the_call(error: type[Exception], alarm: None) -> None:
+    large, x = _large()
+    large(x[:1])
+
+    def handler(number: int, frame: Any) -> None:
+        raise error("enough")
+
+    signal.signal(signal.SIGALRM, handler)
+    with pytest.raises(error, match="enough"):
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        for _ in range(100):
+            large(x)
+
+
+@pytest.mark.parametrize("name", [1, None, b"training", ("training",)])
+def test_names_of_arguments_are_text(name: Any) -> None:
+    with pytest.raises(TypeError, match="keywords must be strings"):
+        _model()(X, **{name: False})
 
 
 # ---- run_batches ----

@@ -36,7 +36,10 @@ int hn_cancel_ask(void)
     if (scope->asked && now - scope->asked < ASK_EVERY)
         return 0;
     scope->asked = now;
-    if (!scope->cancel->poll(scope->cancel->context))
+    current = NULL; /* what a poll runs itself (a signal handler may) is no part of what it asks about */
+    int stop = scope->cancel->poll(scope->cancel->context);
+    current = scope;
+    if (!stop)
         return 0;
     __atomic_store_n(&scope->cancelled, 1, __ATOMIC_RELAXED);
     return 1;

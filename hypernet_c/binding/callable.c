@@ -49,7 +49,21 @@ static int is_ordinary(PyObject *args, PyObject *keywords)
     if (!keywords || PyDict_GET_SIZE(keywords) == 0)
         return 1;
     return PyDict_GET_SIZE(keywords) == 1 && PyDict_Next(keywords, &position, &name, &value) &&
-           (value == Py_False || value == Py_None) && PyUnicode_CompareWithASCIIString(name, "training") == 0;
+           (value == Py_False || value == Py_None) && PyUnicode_Check(name) &&
+           PyUnicode_CompareWithASCIIString(name, "training") == 0;
+}
+
+/* Whether the exception at hand refuses an argument. One with a traceback was raised by Python code that ran inside: by
+   a signal handler, whose exception ends the call. */
+static int is_refusal(void)
+{
+    PyObject *type, *value, *traceback;
+    if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError))
+        return 0;
+    PyErr_Fetch(&type, &value, &traceback);
+    int refused = !traceback;
+    PyErr_Restore(type, value, traceback);
+    return refused;
 }
 
 /* What is refused goes to the method `_call`, which converts it or says in Keras's words what is wrong. */
@@ -59,7 +73,7 @@ static PyObject *callable_call(PyObject *self, PyObject *args, PyObject *keyword
     if (direct) {
         PyObject *result = Py_TYPE(direct)->tp_call(direct, args, NULL);
         Py_DECREF(direct);
-        if (result || !(PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_ValueError)))
+        if (result || !is_refusal())
             return result;
         PyErr_Clear();
     }
