@@ -96,6 +96,26 @@ def test_penalties_see_the_weights() -> None:
     np.testing.assert_array_equal(values["weights"][1], values["mixture"][1])
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_head_without_features(order: str) -> None:
+    """Theta is its bias, for every condition."""
+    _core.set_contraction_order(order)
+    target = hn.Sequential([hn.layers.Input((5,)), hn.layers.Dense(9, "tanh"), hn.layers.Dense(2)])
+    head = hn.layers.Dense(target.count_params(), bias_initializer="random_normal")
+    hyper = hn.HyperModel(hn.Sequential([hn.layers.Input((0,)), head]), target)
+    hyper.compile("sgd", "mean_squared_error")
+    rng = np.random.default_rng(1)
+    condition, x, y = np.zeros((40, 0), np.float32), rng.standard_normal((40, 5)), rng.standard_normal((40, 2))
+    target.params[:] = hyper.params
+    target.compile("sgd", "mean_squared_error")
+    np.testing.assert_allclose(
+        hyper.predict([condition, x], verbose=0), target.predict(x, verbose=0), rtol=1e-5, atol=1e-7
+    )
+    (value, gradient), (wanted, flat) = hyper.loss_and_grad([condition, x], y), target.loss_and_grad(x, y)
+    np.testing.assert_allclose(value, wanted, rtol=1e-5)
+    np.testing.assert_allclose(gradient, flat, rtol=1e-4, atol=1e-6)
+
+
 def test_an_unknown_order_is_refused() -> None:
     with pytest.raises(ValueError, match="'by_cost', 'weights' or 'mixture', received 'columns'"):
         _core.set_contraction_order("columns")

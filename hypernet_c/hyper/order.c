@@ -30,11 +30,11 @@ static double mixed_cost(const hn_node_product *product, hn_mode mode, double wi
     return rows * (width + 1.0) * passes * multiply_add * columns;
 }
 
-/* The product of a node whose kernel can be a mixture. */
+/* The product of a node whose kernel can be a mixture; of no features it is none. */
 static int mixable(const hn_hyper *hyper, const hyper_node *node, hn_node_product *product)
 {
     int32_t count;
-    return hyper->head->mix && !hyper->shared && node->node >= 0 && node->count > 0 &&
+    return hyper->head->mix && hyper->width > 0 && !hyper->shared && node->node >= 0 && node->count > 0 &&
            hn_plan_node_product(hyper->target, node->node, product) &&
            node->entries[0] == hn_plan_node_entries(hyper->target, node->node, &count)[0];
 }
