@@ -55,8 +55,10 @@ hn_status hn_hyper_predict(const hn_hyper *hyper, const hn_hyper_run *run, hn_er
         return HN_OK;
     const hn_hyper_workspace *workspace = run->workspace;
     hn_cancel_scope scope;
-    predict_job job = {.hyper = hyper, .run = run};
-    job.sizes = hn_hyper_sizes_of(hyper, workspace->mode, run->groups, run->rows, hyper_run_penalized(run));
+    hn_hyper_run plain = *run; /* penalties are nobody's business here */
+    plain.penalty_l1 = plain.penalty_l2 = NULL;
+    predict_job job = {.hyper = hyper, .run = &plain};
+    job.sizes = hn_hyper_sizes_of(hyper, workspace->mode, run->groups, run->rows, 0);
     int64_t blocks = (run->groups + job.sizes.groups - 1) / job.sizes.groups;
     hn_cancel_begin(&scope, &run->cancel);
     if (run->threads <= workspace->slice_count &&
