@@ -449,6 +449,7 @@ def test_a_callback_may_train_the_model_that_is_trained() -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python says so where it loses one
 @pytest.mark.parametrize("listening", [False, True])
 def test_an_interrupt_ends_after_a_whole_step(listening: bool) -> None:
     x = RNG.standard_normal((200_000, 3), dtype=np.float32)
