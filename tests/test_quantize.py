@@ -280,11 +280,14 @@ def test_training_is_refused(dtype: str) -> None:
         lambda: small.vjp(*x),
         lambda: small.vjp(*x, wrt="inputs"),
         lambda: small.generate_vjp(x[0]),
-        lambda: small.quantize(dtype),
     ]
     for attempt in attempts:
         with pytest.raises(RuntimeError, match=f"{dtype}, for inference only. Train the original.*quantize"):
             attempt()
+    for other in DTYPES:
+        message = rf"quantize\('{other}'\): the head .* is stored as {dtype} already\. Call quantize of the original"
+        with pytest.raises(RuntimeError, match=message):
+            small.quantize(other)
     outputs, pullback = hn.functional_vjp(small, small.params, x)
     with pytest.raises(RuntimeError, match="inference only: train the original"):
         pullback(np.ones_like(outputs))
@@ -345,6 +348,8 @@ def test_weights_alone_and_configurations_are_refused(tmp_path: Path) -> None:
         small.load_weights(tmp_path / "weights.safetensors")
     with pytest.raises(NotImplementedError, match=r"copy.deepcopy"):
         hn.models.clone_model(small)
+    with pytest.raises(NotImplementedError, match=r"A quantised HyperModel .* copy.deepcopy"):
+        hn.HyperModel.from_config(small.get_config())
     assert list(tmp_path.iterdir()) == []
 
 

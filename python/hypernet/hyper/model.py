@@ -530,6 +530,10 @@ class HyperModel(_core.Callable, HyperPullbacks, HyperData, ParameterVector, Tra
         """A new HyperModel with new weights; where there was a base, it is that of the new target."""
         from ..models.config import deserialize_layer
 
+        if "head" in config:  # of a quantised one
+            from .quantize import QuantizedHyperModel
+
+            return QuantizedHyperModel.from_config(config, custom_objects)
         generator = deserialize_layer(config["generator"], custom_objects)
         target = deserialize_layer(config["target"], custom_objects)
         base = "target" if config.get("has_base") else None

@@ -239,7 +239,10 @@ class QuantizedHyperModel(HyperModel):
 
     def quantize(self, dtype: str) -> NoReturn:
         """RuntimeError: quantise the original."""
-        self._refuse(f"quantize({dtype!r})")
+        raise RuntimeError(
+            f"quantize({dtype!r}): the head of '{self.name}' is stored as {self._stored.dtype} already. Call quantize of "
+            "the original HyperModel instead; it still has the numbers in float32."
+        )
 
     def save_weights(self, filepath: Any, overwrite: bool = True) -> NoReturn:
         """NotImplementedError: `save` keeps the whole model."""
