@@ -11,6 +11,8 @@
 
 /* Waking a sleeping thread costs about 40 us, handing work to one that spins about 5 us. */
 #define SPIN_NANOSECONDS 5000
+/* Who waits for the last chunks of its job has nothing else to do, and would wake too late for the next job. */
+#define WAIT_NANOSECONDS 100000
 #define WORK_IF_AWAKE 10000.0
 #define WORK_IF_ASLEEP 40000.0
 
@@ -22,7 +24,6 @@ static struct {
     _Atomic int busy;              /* a caller owns the pool */
     _Atomic int open, entered, spinning;
     _Atomic uint64_t generation;   /* number of the job, so that a worker sees a new one */
-    _Atomic int64_t next;
     int64_t chunks;
     int32_t threads;
     hn_parallel_body body;
@@ -30,6 +31,11 @@ static struct {
     hn_cancel_scope *scope;        /* the caller's */
     int32_t started;               /* threads running besides callers; changed by the owner only */
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+
+/* The next chunk of each thread's own share, on a cache line of its own. */
+static struct {
+    _Alignas(64) _Atomic int64_t next;
+} shares[HN_THREADS_MAX];
 
 static _Atomic int32_t thread_count;
 static _Thread_local int32_t current_worker = -1; /* this thread's slot while it runs a job */
@@ -43,16 +49,36 @@ static void pause_briefly(void)
 #endif
 }
 
+/* Where the share of a thread begins; it ends where the next one's begins. */
+static int64_t share_start(int64_t chunks, int32_t threads, int32_t worker)
+{
+    return chunks / threads * worker + chunks % threads * worker / threads;
+}
+
+/* Runs what is left of a share; 0 if cancelled. */
+static int run_share(int32_t share, int32_t worker)
+{
+    int64_t end = share_start(pool.chunks, pool.threads, share + 1);
+    int64_t chunk = atomic_load_explicit(&shares[share].next, memory_order_relaxed);
+    while (chunk < end) {
+        if (hn_cancel_ask())
+            return 0;
+        if (atomic_compare_exchange_weak(&shares[share].next, &chunk, chunk + 1)) {
+            pool.body(pool.context, chunk, worker);
+            chunk = atomic_load_explicit(&shares[share].next, memory_order_relaxed);
+        }
+    }
+    return 1;
+}
+
+/* A thread begins with the same share of the chunks each time, whose memory may still be in its cache, and then helps
+   the others with theirs. */
 static void run_chunks(int32_t worker)
 {
     current_worker = worker;
-    int64_t chunk = atomic_load_explicit(&pool.next, memory_order_relaxed);
-    while (chunk < pool.chunks && !hn_cancel_ask()) {
-        if (atomic_compare_exchange_weak(&pool.next, &chunk, chunk + 1)) {
-            pool.body(pool.context, chunk, worker);
-            chunk = atomic_load_explicit(&pool.next, memory_order_relaxed);
-        }
-    }
+    for (int32_t i = 0; i < pool.threads; i++)
+        if (!run_share((worker + i) % pool.threads, worker))
+            break;
     current_worker = -1;
 }
 
@@ -124,6 +150,8 @@ static void register_fork_handler(void)
 static void start_workers(int32_t wanted)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (pool.started >= wanted)
+        return;
     pthread_once(&once, register_fork_handler);
     sigset_t all, before; /* signals belong to the program's own threads */
     sigfillset(&all);
@@ -144,7 +172,7 @@ static void start_workers(int32_t wanted)
 
 static void wait_until_left(void)
 {
-    int64_t until = hn_clock_now() + SPIN_NANOSECONDS;
+    int64_t until = hn_clock_now() + WAIT_NANOSECONDS;
     while (atomic_load(&pool.entered) != 0) {
         pause_briefly();
         if (hn_clock_now() < until)
@@ -164,7 +192,8 @@ static void run_on_pool(int32_t threads, int64_t chunks, hn_parallel_body body, 
     pool.chunks = chunks;
     pool.threads = threads;
     pool.scope = hn_cancel_current();
-    atomic_store(&pool.next, 0);
+    for (int32_t i = 0; i < threads; i++)
+        atomic_store_explicit(&shares[i].next, share_start(chunks, threads, i), memory_order_relaxed);
     atomic_store(&pool.open, 1);
     pthread_mutex_lock(&pool.mutex);
     atomic_fetch_add(&pool.generation, 1);

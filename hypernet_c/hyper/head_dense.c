@@ -84,8 +84,6 @@ static void fill(const hn_head_call *call, int64_t first, int64_t count, void *t
     if (bias)
         job.product.bias.data = hn_move(bias, first, element);
     hn_product_cut(&job.product);
-    /* Kernels of a few MB come from cache in less time than it takes to wake a thread. */
-    job.product.work = work(call->width) * (double)(call->groups * count) / 40.0;
     hn_product_run(&job.product, call->threads, fill_body, &job);
 }
 

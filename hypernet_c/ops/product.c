@@ -3,11 +3,13 @@
 #include "fold.h"
 #include "../base/threads.h"
 
-/* Rough speeds for cutting: operations and bytes a nanosecond; the length of a chunk, the longest of a block, and the
-   shortest useful sides. */
-static const double flops_per_ns = 60.0, bytes_per_ns = 8.0, chunk_ns = 50000.0, block_ns = 1e7;
+/* Rough speeds: operations and bytes a nanosecond. Blocks are cut as if bytes came from memory; whether to wake a thread
+   is asked as if they came from a cache. The length of a chunk, the longest of a block, and the shortest useful sides;
+   fewer columns than the least cost as much. */
+static const double flops_per_ns = 60.0, bytes_per_ns = 8.0, cached_bytes_per_ns = 32.0;
+static const double chunk_ns = 25000.0, block_ns = 1e7;
 enum { ROWS_MIN = 96, COLUMNS_MIN = 128, ROWS_STEP = 48, COLUMNS_STEP = 64, BLOCKS_MAX = 64,
-       STREAMED_ROWS = 3, STREAMED_COLUMNS = 3072 };
+       STREAMED_ROWS = 3, STREAMED_COLUMNS = 3072, COLUMNS_LEAST = 16 };
 
 static int64_t divide_up(int64_t a, int64_t b)
 {
@@ -42,9 +44,10 @@ void hn_product_cut(hn_product *p)
 {
     double element = (double)hn_dtype_size(p->kernels->dtype);
     double inner = (double)(p->counts[1] * p->counts[2]);
-    double m = (double)p->m, n = (double)p->n, k = (double)p->k;
+    double m = (double)p->m, n = (double)(p->n < COLUMNS_LEAST ? COLUMNS_LEAST : p->n), k = (double)p->k;
     double moved = p->form == HN_GEMM_TN ? m * n : k * n;
-    double one = (2.0 * m * n * k / flops_per_ns * element / 4.0 + moved * element / bytes_per_ns) * inner + 20.0;
+    double arithmetic = 2.0 * m * n * k / flops_per_ns * element / 4.0;
+    double one = (arithmetic + moved * element / bytes_per_ns) * inner + 20.0;
     double wanted = one / chunk_ns;
     if (wanted > BLOCKS_MAX) /* large blocks read less, but each of them ends soon */
         wanted = one > BLOCKS_MAX * block_ns ? one / block_ns : BLOCKS_MAX;
@@ -57,9 +60,9 @@ void hn_product_cut(hn_product *p)
     }
     int64_t each = p->row_blocks * p->column_blocks;
     p->items = p->counts[0] * each;
-    p->work = one * (double)p->counts[0];
-    double fitting = chunk_ns * (double)each / one;
-    p->item_block = fitting <= 1.0 ? 1 : fitting >= (double)p->items ? p->items : (int64_t)fitting;
+    p->work = ((arithmetic + moved * element / cached_bytes_per_ns) * inner + 20.0) * (double)p->counts[0];
+    double chunks = one * (double)p->counts[0] / chunk_ns; /* even ones */
+    p->item_block = chunks <= 1.0 ? p->items : chunks >= (double)p->items ? 1 : divide_up(p->items, (int64_t)chunks + 1);
     if (p->item_block < 1)
         p->item_block = 1;
 }
