@@ -102,7 +102,7 @@ typedef struct hn_optimizer_args {
     int64_t count;
     void *weights;        /* T (n,) */
     const void *gradient; /* T (n,) */
-    void *slots[3];       /* T (n,) each, as the kind says; unused ones NULL */
+    void *slots[3];       /* T (n,) each, as the kind says; unused ones NULL; never left with a subnormal number */
     void *delta;          /* T (n,) or NULL */
     double learning_rate, grad_scale, clip_value /* inf: none */, weight_decay;
     double params[4];     /* as the kind says */
