@@ -1,8 +1,8 @@
 """Compare the chosen contraction order with each order forced: `python benchmarks/orders.py`.
 
-A generated kernel can be made and then used, or be used as a mixture and never made (`hypernet_c/hyper/order.c` holds the
-cost model). Over a grid of shapes this times what the model chose against both orders, in turns, and prints how much
-slower the choice is than the better of the two. The goal is 15 % at the most.
+A generated kernel can be made and then used, or be used as a mixture and never made (`hypernet_c/hyper/order.c` holds
+the cost model). Over a grid of shapes this times what the model chose against both orders, in turns, and prints how
+much slower the choice is than the better of the two. The goal is 15 % at the most.
 """
 
 from __future__ import annotations

@@ -54,8 +54,7 @@ void hyper_call_end(hyper_call *call);
 int hyper_check_outside(const HyperObject *hyper, PyArrayObject *written, role role);
 
 /* The run itself, without the GIL if that is worth it; `gradients`: hn_hyper_gradients; with `theta` hn_hyper_generate.
-   With the stores' numbers kept
-   as they are unless `claimed`. */
+   The stores' numbers are kept as they are unless `claimed`. */
 int hyper_call_run(hyper_call *call, int gradients, int claimed);
 
 /* The parts of a head in fewer bits, or None; they belong to the object then. */
