@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from machine import describe, environment, status_bytes
+from options import positive_integer, positive_number
 from report import in_words
 
 RESULTS = Path(__file__).resolve().parents[1] / "build" / "benchmarks"
@@ -123,10 +124,12 @@ def line(point: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--largest-rows", type=int, default=10**6)
-    parser.add_argument("--largest-weights", type=int, default=10**7)
-    parser.add_argument("--seconds", type=float, default=0.5, help="calls are repeated for so long (default 0.5)")
+    parser.add_argument("--threads", type=positive_integer, nargs="+", default=[1, 2])
+    parser.add_argument("--largest-rows", type=positive_integer, default=10**6)
+    parser.add_argument("--largest-weights", type=positive_integer, default=10**7)
+    parser.add_argument(
+        "--seconds", type=positive_number, default=0.5, help="calls are repeated for so long (default 0.5)"
+    )
     parser.add_argument("--json", type=Path, default=RESULTS / "growth.json", help="where all figures go")
     parser.add_argument("--plot", type=Path, default=RESULTS / "growth.png", help="where the picture goes")
     parser.add_argument("--point", type=int, nargs=3, help=argparse.SUPPRESS)

@@ -19,6 +19,8 @@ import hypernet as hn
 import numpy as np
 from hypernet import _core
 
+from options import positive_integer
+
 ORDERS = ("by_cost", "weights", "mixture")
 GOAL = 1.15
 
@@ -98,8 +100,8 @@ def run(rounds: int) -> list[dict]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=positive_integer, default=15)
+    parser.add_argument("--threads", type=positive_integer, default=1)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     hn.set_num_threads(arguments.threads)

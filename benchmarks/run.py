@@ -19,6 +19,7 @@ from comparison import HYPERNET, Comparison
 from contestants import CONTESTANTS
 from imports import import_figures, import_lines
 from machine import describe
+from options import positive_integer, positive_number
 from workloads import IMPORT, WORKLOADS, chosen
 
 RESULTS = Path(__file__).resolve().parents[1] / "build" / "benchmarks"
@@ -105,19 +106,21 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="say what workloads and peers there are, and stop")
     parser.add_argument("--check", action="store_true", help="only check that results agree; time nothing")
     parser.add_argument("--workload", nargs="+", help="which ones; W2 means W2-out and W2-new (default: all)")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--threads", type=positive_integer, nargs="+", default=[1, 2])
     parser.add_argument(
         "--peer", nargs="+", choices=peers, metavar="NAME", help="against whom (default: all installed)"
     )
-    parser.add_argument("--rounds", type=int, default=9, help="interleaved turns (default 9)")
-    parser.add_argument("--seconds", type=float, default=0.1, help="length of one turn (default 0.1)")
-    parser.add_argument("--json", type=Path, default=RESULTS / "benchmark.json", help="where all figures go")
+    parser.add_argument("--rounds", type=positive_integer, default=9, help="interleaved turns (default 9)")
+    parser.add_argument("--seconds", type=positive_number, default=0.1, help="length of one turn (default 0.1)")
+    parser.add_argument("--json", type=Path, help="where all figures go (--check writes none without this)")
     parser.add_argument("--plot", type=Path, default=RESULTS / "benchmark.png", help="where the picture goes")
     parsed = parser.parse_args()
     try:
         parsed.workload = chosen(parsed.workload)
     except ValueError as error:
         parser.error(str(error))
+    if parsed.json is None and not parsed.check:
+        parsed.json = RESULTS / "benchmark.json"
     return parsed
 
 
@@ -170,9 +173,10 @@ def main() -> None:
     try:
         run_everything(asked, peers, results)
     finally:
-        asked.json.parent.mkdir(parents=True, exist_ok=True)
-        asked.json.write_text(json.dumps(results, indent=1) + "\n")
-        print(f"figures: {asked.json}")
+        if asked.json is not None:
+            asked.json.parent.mkdir(parents=True, exist_ok=True)
+            asked.json.write_text(json.dumps(results, indent=1) + "\n")
+            print(f"figures: {asked.json}")
     if results["runs"] and not asked.check:
         draw(results, asked.plot)
 

@@ -5,6 +5,7 @@ No time decides anything here.
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -19,11 +20,13 @@ import limits
 import plot
 import plot_growth
 import report
+import run
 import turns
 from contestants import CONTESTANTS, with_hypernet, with_numpy
+from options import positive_integer, positive_number
 from workloads import IMPORT, WORKLOADS, Goal, Phase, chosen, generation, training
 
-RUN = Path(growth.__file__).with_name("run.py")
+FOLDER = Path(growth.__file__).parent
 # Too large for a test as it is: its work is tested below, with fewer features.
 LARGE = "W1b"
 SMALL = ("W0", "W4", "call", "seed")
@@ -42,7 +45,18 @@ FIGURES = {
 def run_benchmarks(folder: Path, *options: str) -> dict:
     """What a short run against NumPy writes."""
     files = ["--json", str(folder / "found.json"), "--plot", str(folder / "found.png")]
-    command = [sys.executable, str(RUN), "--peer", "numpy", "--rounds", "2", "--seconds", "0.0001", *files, *options]
+    command = [
+        sys.executable,
+        str(FOLDER / "run.py"),
+        "--peer",
+        "numpy",
+        "--rounds",
+        "2",
+        "--seconds",
+        "0.0001",
+        *files,
+        *options,
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads((folder / "found.json").read_text())
@@ -92,6 +106,37 @@ def test_all_workloads_agree(tmp_path):
     assert set(run["workloads"]) == set(names)
     for name, workload in run["workloads"].items():
         assert workload["differences"]["numpy"] <= workload["tolerance"] == WORKLOADS[name].tolerance
+
+
+def test_a_check_leaves_the_figures_of_a_run_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "RESULTS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["run.py", "--check", "--peer", "numpy", "--threads", "1", "--workload", "seed"])
+    run.main()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "options"),
+    [
+        ("run.py", ["--threads", "--rounds", "--seconds"]),
+        ("growth.py", ["--threads", "--largest-rows", "--largest-weights", "--seconds"]),
+        ("orders.py", ["--threads", "--rounds"]),
+    ],
+)
+def test_counts_and_times_are_positive(script, options):
+    for option in options:
+        kind = "number" if option == "--seconds" else "integer"
+        done = subprocess.run([sys.executable, FOLDER / script, option, "0"], capture_output=True, text=True)
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].endswith(f"{option}: must be a positive {kind}, not '0'")
+
+
+@pytest.mark.parametrize("read", [positive_integer, positive_number])
+def test_what_is_not_positive(read):
+    assert read("3") == 3
+    for text in ("0", "-1", "nan", "inf", "many", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match=f"not '{text}'"):
+            read(text)
 
 
 def test_timed_workloads_have_figures(found):
@@ -193,7 +238,7 @@ def test_figures_compare_neighbouring_turns():
 
 
 def test_growth_of_a_point(tmp_path):
-    point = growth.point_in_process(1000, growth.HIDDEN, 1, 0.0)
+    point = growth.point_in_process(1000, growth.HIDDEN, 1, 1e-9)
     assert point["weights"] == 14_218
     if point["peak_bytes"] is not None:
         assert point["peak_bytes"] < 4 * 1000 * 14_218 / 4
