@@ -396,6 +396,27 @@ def test_summary(capsys):
         model.summary(layer_range=["a", "b"])
 
 
+@pytest.mark.parametrize(
+    ("dtype", "total", "head"),
+    [
+        ("bfloat16", "3.33 KB", "2.58 KB"),
+        ("int8", "2.16 KB", "1.41 KB"),
+    ],  # int8: 64 x 20 + 4 x 20 scales + 4 x 20 biases
+)
+def test_summary_of_a_quantised_model_counts_what_it_stores(dtype, total, head):
+    """The head is no layer any more: the totals count its numbers, and the bytes that they really take."""
+    target = hn.target_network(3, 2, hidden=3)
+    hyper = hn.HyperModel(hn.hypernetwork(2, target.count_params()), target)
+    texts = []
+    hyper.quantize(dtype).summary(print_fn=texts.append, line_length=120)
+    assert [line.strip() for line in texts[0].splitlines()[-4:]] == [
+        f"Total params: {hyper.count_params():,} ({total})",
+        "Trainable params: 192 (768.00 B)",
+        f"Non-trainable params: 1,300 ({head})",
+        f"Head: 64 x 20 in {dtype} and a bias, 1,300 params, for inference only: {head}, 5.08 KB in float32",
+    ]
+
+
 def test_summary_in_a_notebook_is_text_and_nothing_else(monkeypatch, capsys):
     import rich.console
     import rich.jupyter

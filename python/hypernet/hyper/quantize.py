@@ -72,6 +72,11 @@ class Head:
         """Numbers it stands for."""
         return int(self.kernel.size + (0 if self.bias is None else self.bias.size))
 
+    @property
+    def nbytes(self) -> int:
+        """Of all that is stored."""
+        return sum(int(array.nbytes) for array in (self.kernel, self.scale, self.bias) if array is not None)
+
     def magnitudes(self) -> Iterator[tuple[slice, Array]]:
         """|Q| of some columns after the other, in float64."""
         width, count = self.kernel.shape
@@ -201,13 +206,19 @@ class QuantizedHyperModel(HyperModel):
     def _theta(self, conditions: tuple[Array, ...], out: Array | None, training: bool, seed: int) -> Array:
         return self._bound().generate(conditions, out, training, seed, 0)
 
+    def _params_apart(self) -> tuple[int, int]:
+        """Params that no Weight holds, and the bytes that they take."""
+        return self._stored.count, self._stored.nbytes
+
     def _summary_notes(self) -> list[str]:
-        found = self._quantization
-        size = " x ".join(f"{n:,}" for n in self._stored.kernel.shape)
-        bias = "" if self._stored.bias is None else " and a bias"
+        from ..models.summary import readable
+
+        head = self._stored
+        size = " x ".join(f"{n:,}" for n in head.kernel.shape)
+        bias = "" if head.bias is None else " and a bias"
         return [
-            f"Head: {size} in {found.dtype}{bias}, {self._stored.count:,} params, for inference only: "
-            f"{found.bytes_after:,} bytes, {found.bytes_before:,} before"
+            f"Head: {size} in {head.dtype}{bias}, {head.count:,} params, for inference only: "
+            f"{readable(head.nbytes)}, {readable(4 * head.count)} in float32"
         ]
 
     # ---- what a head in fewer bits has not ----

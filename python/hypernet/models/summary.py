@@ -117,22 +117,24 @@ def _node_number(tensor: Any) -> int:
 
 
 def _totals(model: Any) -> str:
-    def line(label: str, weights: list[Weight]) -> str:
-        count = sum(weight.size for weight in weights)
-        size = sum(weight.size * (8 if weight.dtype == "float64" else 4) for weight in weights)
-        return f" [bold]{label}:[/bold] {count:,} ({_readable(size)})"
+    def line(label: str, weights: list[Weight], more_params: int = 0, more_bytes: int = 0) -> str:
+        count = sum(weight.size for weight in weights) + more_params
+        size = sum(weight.size * (8 if weight.dtype == "float64" else 4) for weight in weights) + more_bytes
+        return f" [bold]{label}:[/bold] {count:,} ({readable(size)})"
 
     trainable, frozen = model.trainable_weights, model.non_trainable_weights
+    apart = model._params_apart() if hasattr(model, "_params_apart") else (0, 0)
     return "\n".join(
         [
-            line("Total params", [*trainable, *frozen]),
+            line("Total params", [*trainable, *frozen], *apart),
             line("Trainable params", trainable),
-            line("Non-trainable params", frozen),
+            line("Non-trainable params", frozen, *apart),
         ]
     )
 
 
-def _readable(size: float) -> str:
+def readable(size: float) -> str:
+    """A number of bytes, in the unit that suits it."""
     for unit in ("B", "KB", "MB", "GB", "TB"):
         if size < 1024 or unit == "TB":
             return f"{size:.2f} {unit}"
