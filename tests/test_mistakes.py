@@ -76,6 +76,18 @@ def test_a_dict_of_other_names():
         assert model.predict(dict(zip(keys, (cond, X), strict=True)), verbose=0).shape == (6, 2)
 
 
+def test_wrong_arguments_of_a_call_name_the_call():
+    target = hn.target_network(3, 2, hidden=4)
+    for model, name in ((target, "Model"), (hn.Sequential([target]), "Model"), (hyper(), "HyperModel")):
+        for call, message in (
+            (lambda m: m(), "missing 1 required positional argument: 'inputs'"),
+            (lambda m: m(X, True), "takes 2 positional arguments but 3 were given"),
+            (lambda m: m(X, train=True), "got an unexpected keyword argument 'train'"),
+        ):
+            with pytest.raises(TypeError, match=rf"^{name}\.__call__\(\) {message}$"):
+                call(model)
+
+
 def test_a_hypermodel_is_no_layer():
     with pytest.raises(NotImplementedError, match="a HyperModel inside another model is not built"):
         hyper()([hn.Input((2,)), hn.Input((3,))])

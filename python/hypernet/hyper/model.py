@@ -318,6 +318,8 @@ class HyperModel(_core.Callable, HyperPullbacks, HyperData, ParameterVector, Tra
         )
         return self._pack_outputs(outputs)
 
+    _call.__qualname__ = "HyperModel.__call__"  # what errors about its arguments name
+
     def generate(self, cond: Any, out: Array | None = None) -> Array:
         """The generated weights, (N, P): the only call that makes an array of that size.
 

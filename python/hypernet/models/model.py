@@ -325,6 +325,8 @@ class Model(_core.Callable, ModelData, ParameterVector, Trainer, Layer):
         outputs = self._bound().predict(arrays, None, is_training, call_seed(is_training, None), 0)
         return self._pack_outputs(outputs)
 
+    _call.__qualname__ = "Model.__call__"  # what errors about its arguments name
+
     def _check_structure(self, inputs: Any) -> tuple[Any, list[Any]]:
         structure = self._known("inputs").input_structure
         return structure, match_structure(structure, self.input_names, inputs, self.name)
