@@ -6,9 +6,9 @@
 
 extern const hn_head hn_head_bfloat16, hn_head_int8;
 
-/* A piece of columns. Few groups: it is read in long stretches, for at most a few milliseconds. More: long enough to be
-   worth a thread. */
-enum { FEW = 4, COLUMNS_LEAST = 256, COLUMNS_MOST = 8192, PIECES = 16 };
+/* A piece of columns. Few groups, for which the kernel reads Q where it is: in long stretches, for at most a few
+   milliseconds. More: long enough to be worth a thread. */
+enum { COLUMNS_LEAST = 256, COLUMNS_MOST = 8192, PIECES = 16 };
 static const double flops_per_ns = 25.0, stretch_ns = 4e6, piece_ns = 40000.0;
 
 static size_t scratch_size(const hn_kernels *kernels)
@@ -51,8 +51,9 @@ static void fill_piece(void *context, int64_t chunk, int32_t worker)
 
 static int64_t piece_of(int64_t groups, int64_t count, double column)
 {
-    double most = (groups <= FEW ? stretch_ns : piece_ns) / column;
-    int64_t piece = groups <= FEW ? count / PIECES : COLUMNS_MOST;
+    int few = groups < HN_QUANTIZED_WIDE_ROWS;
+    double most = (few ? stretch_ns : piece_ns) / column;
+    int64_t piece = few ? count / PIECES : COLUMNS_MOST;
     if (piece < COLUMNS_MOST / 4)
         piece = COLUMNS_MOST / 4;
     if (piece > COLUMNS_MOST)

@@ -136,6 +136,9 @@ typedef struct hn_factored {
 
 typedef enum hn_binary { HN_BINARY_ADD = 0, HN_BINARY_MULTIPLY, HN_BINARY_MULTIPLY_ADD, HN_BINARY_COUNT } hn_binary;
 
+/* Fewer rows read Q of gemm_quantized where it is, once; so many are worth widening blocks of it in scratch memory. */
+enum { HN_QUANTIZED_WIDE_ROWS = 5 };
+
 typedef struct hn_kernels {
     hn_isa isa;
     hn_dtype dtype;
