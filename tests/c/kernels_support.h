@@ -213,6 +213,23 @@ static __attribute__((unused)) double ulp_of(const test *t, double v)
     return v != 0 && isfinite(v) && ulp > t->smallest ? ulp : t->smallest;
 }
 
+/* The instruction set of this name; HN_ISA_COUNT if there is none. */
+static __attribute__((unused)) hn_isa isa_named(const char *name)
+{
+    int isa = 0;
+    while (isa < HN_ISA_COUNT && strcmp(hn_isa_name((hn_isa)isa), name) != 0)
+        isa++;
+    return (hn_isa)isa;
+}
+
+/* f'(x) of a map from the reference in double. */
+static __attribute__((unused)) double slope_at(hn_map map, const double *params, double x)
+{
+    double one = 1, slope;
+    hn_kernels_get(HN_ISA_REFERENCE, HN_FLOAT64)->map_backward(map, params, 1, &x, &one, &slope);
+    return slope;
+}
+
 /* The tests of one program run for both element types; returns the exit code. */
 static __attribute__((unused)) int kernels_main(int count, char **arguments, void (*run)(const test *t, int64_t shapes))
 {
@@ -225,18 +242,16 @@ static __attribute__((unused)) int kernels_main(int count, char **arguments, voi
     if (count != 4)
         return 2;
     slots_create();
-    int isa = 0;
-    while (isa < HN_ISA_COUNT && strcmp(hn_isa_name((hn_isa)isa), arguments[1]) != 0)
-        isa++;
+    hn_isa isa = isa_named(arguments[1]);
     random_state = strtoull(arguments[2], NULL, 10) * 0x9E3779B97F4A7C15u + 1;
     for (int dtype = HN_FLOAT32; dtype <= HN_FLOAT64; dtype++) {
         test t = {.dtype = (hn_dtype)dtype, .element = hn_dtype_size((hn_dtype)dtype)};
-        t.kernels = hn_kernels_get((hn_isa)isa, t.dtype);
+        t.kernels = hn_kernels_get(isa, t.dtype);
         t.reference = hn_kernels_get(HN_ISA_REFERENCE, t.dtype);
         t.epsilon = dtype == HN_FLOAT32 ? (double)FLT_EPSILON : DBL_EPSILON;
         t.smallest = dtype == HN_FLOAT32 ? 0x1p-149 : 0x1p-1074;
         t.twin = dtype == HN_FLOAT32 ? 1.0 : 2.0;
-        if (!t.kernels || t.kernels->dtype != t.dtype || t.kernels->isa != (hn_isa)isa)
+        if (!t.kernels || t.kernels->dtype != t.dtype || t.kernels->isa != isa)
             return 2;
         run(&t, strtoll(arguments[3], NULL, 10) / 2);
     }

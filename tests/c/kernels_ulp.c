@@ -32,12 +32,9 @@ static double distance(const test *t, double got, double exact)
 /* How much more than 4 ulp a `conditioned` function may be off. */
 static double allowance(const test *t, hn_map map, double x, double exact)
 {
-    const hn_kernels *reference = hn_kernels_get(HN_ISA_REFERENCE, HN_FLOAT64);
-    double one = 1, slope;
     if (!hn_map_describe(map)->conditioned)
         return 0;
-    reference->map_backward(map, params[map], 1, &x, &one, &slope);
-    return t->epsilon * fabs(x * slope) / ulp_of(t, exact);
+    return t->epsilon * fabs(x * slope_at(map, params[map], x)) / ulp_of(t, exact);
 }
 
 /* Whether the exact value is so near to the largest number that overflow and the largest number are both near. */
@@ -89,11 +86,8 @@ int main(int count, char **arguments)
 {
     if (count < 4)
         return 2;
-    int isa = 0;
-    while (isa < HN_ISA_COUNT && strcmp(hn_isa_name((hn_isa)isa), arguments[1]) != 0)
-        isa++;
     test t = {.dtype = HN_FLOAT32, .element = sizeof(float), .epsilon = (double)FLT_EPSILON, .smallest = 0x1p-149};
-    t.kernels = hn_kernels_get((hn_isa)isa, HN_FLOAT32);
+    t.kernels = hn_kernels_get(isa_named(arguments[1]), HN_FLOAT32);
     uint64_t first = strtoull(arguments[2], NULL, 10), step = strtoull(arguments[3], NULL, 10);
     if (!t.kernels || step == 0)
         return 2;
