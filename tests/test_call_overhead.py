@@ -448,26 +448,34 @@ def test_a_callback_may_train_the_model_that_is_trained() -> None:
     assert (results[0] == results[1]).all()
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """A test that sets timers: what they did before is restored."""
+    if not hasattr(signal, "setitimer"):
+        pytest.skip("needs timers")
+    before = signal.getsignal(signal.SIGALRM)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python says so where it loses one
 @pytest.mark.parametrize("listening", [False, True])
-def test_an_interrupt_ends_after_a_whole_step(listening: bool) -> None:
+def test_an_interrupt_ends_after_a_whole_step(listening: bool, alarm: None) -> None:
     x = RNG.standard_normal((200_000, 3), dtype=np.float32)
     y = np.zeros((len(x), 2), np.float32)
     hn.utils.set_random_seed(4)
     model = _trained()
     start = model.params.copy()
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    try:
-        # again and again: Python loses an exception that is raised while a callback of its garbage collector runs
-        signal.setitimer(signal.ITIMER_REAL, 0.15, 0.15)
-        with pytest.raises(KeyboardInterrupt):
-            model.fit(
-                x, y, batch_size=4, epochs=1000, shuffle=False, verbose=0, callbacks=[Listener()] if listening else None
-            )
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    callbacks = [Listener()] if listening else None
+    # again and again: Python loses an exception that is raised while a callback of its garbage collector runs
+    signal.setitimer(signal.ITIMER_REAL, 0.15, 0.15)
+    with pytest.raises(KeyboardInterrupt):
+        try:
+            model.fit(x, y, batch_size=4, epochs=1000, shuffle=False, verbose=0, callbacks=callbacks)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
     steps = model.optimizer.iterations
     assert 0 < steps < 50_000
     twin = _model()
@@ -477,16 +485,27 @@ def test_an_interrupt_ends_after_a_whole_step(listening: bool) -> None:
     assert (twin.params == model.params).all()
 
 
-def test_a_signal_handler_may_stop_training() -> None:
-    model = _trained()
+def _fit_until_stopped(model: hn.Model) -> None:
     x = RNG.standard_normal((200_000, 3), dtype=np.float32)
+    history = model.fit(x, np.zeros((len(x), 2)), batch_size=2, epochs=100_000, verbose=0)
+    assert len(history.epoch) < 100_000
+
+
+def test_a_signal_handler_may_stop_training(alarm: None) -> None:
+    model = _trained()
+    signal.signal(signal.SIGALRM, lambda number, frame: setattr(model, "stop_training", True))
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    _fit_until_stopped(model)
+
+
+def test_another_thread_may_stop_training() -> None:
+    model = _trained()
     stop = threading.Timer(0.2, lambda: setattr(model, "stop_training", True))
     stop.start()
     try:
-        history = model.fit(x, np.zeros((len(x), 2)), batch_size=2, epochs=100_000, verbose=0)
+        _fit_until_stopped(model)
     finally:
         stop.cancel()
-    assert len(history.epoch) < 100_000
 
 
 def _large() -> tuple[hn.Model, np.ndarray]:
@@ -496,15 +515,6 @@ def _large() -> tuple[hn.Model, np.ndarray]:
     return model, RNG.random((60_000, 64), dtype=np.float32)
 
 
-@pytest.fixture
-def alarm() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGALRM)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
-
-
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
 def test_a_signal_handler_may_call_models_for_long(alarm: None) -> None:
     large, x = _large()
     small, rows = _model(), np.ones((2000, 3), np.float32)
@@ -529,7 +539,6 @@ def test_a_signal_handler_may_call_models_for_long(alarm: None) -> None:
     assert any(handled)
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
 @pytest.mark.parametrize("error", [ValueError, TypeError])
 def test_what_a_signal_handler_raises_ends_the_call(error: type[Exception], alarm: None) -> None:
     large, x = _large()
