@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "hypernet_c"
 FLOORS = ("base", "kernels", "ops", "network", "train", "hyper", "files")
 FLAGS = ("-std=gnu11", "-O2", "-g", "-ffp-contract=fast", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
+SANITIZERS = {"address": "-fsanitize=address,undefined", "thread": "-fsanitize=thread"}
 COMPILER = os.environ.get("CC", "cc").split()
 
 
@@ -98,3 +99,15 @@ def program(source: str | Path, folder: Path, flags: tuple[str, ...] = FLAGS) ->
     target = folder / path.stem
     run(*COMPILER, *flags, f"-I{LIBRARY}", path, library(flags), "-lm", "-lpthread", "-o", target)
     return target
+
+
+def sanitized(source: str | Path, folder: Path, sanitizer: str) -> Path:
+    """The same under one of SANITIZERS, which ends it at the first thing it finds."""
+    return program(source, folder, (*FLAGS, SANITIZERS[sanitizer], "-fno-sanitize-recover=all"))
+
+
+def checked(path: Path, part: str) -> int:
+    """How much a program says that it checked in this part."""
+    found = re.fullmatch(r"(\d+) checked\n", run(path, part))
+    assert found
+    return int(found[1])

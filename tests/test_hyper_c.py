@@ -5,23 +5,14 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 from pathlib import Path
 
 import pytest
 
-from c_build import COMPILER, FLAGS, program, run
+from c_build import SANITIZERS, checked, program, sanitized
 
 # What each part must at least have checked: a test that checks nothing does not pass.
 PARTS = {"predict": 1100, "gradients": 1100, "blocks": 140, "mistakes": 50, "resources": 28}
-SANITIZERS = {"address": "-fsanitize=address,undefined", "thread": "-fsanitize=thread"}
-
-
-def checked(path: Path, part: str) -> int:
-    found = re.fullmatch(r"(\d+) checked\n", run(path, part))
-    assert found
-    return int(found[1])
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +30,6 @@ def test_hyper(hyper: Path, part: str) -> None:
 def test_hyper_under_sanitizers(sanitizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for options in ("ASAN_OPTIONS", "TSAN_OPTIONS"):  # too much memory is asked for on purpose
         monkeypatch.setenv(options, "allocator_may_return_null=1")
-    if shutil.which(COMPILER[0]) is None:
-        pytest.skip("there is no C compiler")
-    path = program("tests/c/hyper.c", tmp_path, (*FLAGS, SANITIZERS[sanitizer], "-fno-sanitize-recover=all"))
+    path = sanitized("tests/c/hyper.c", tmp_path, sanitizer)
     for part, least in PARTS.items():
         assert checked(path, part) >= least

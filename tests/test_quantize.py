@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import pickle
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 import safetensors
 from hypernet import _core
 
-from c_build import COMPILER, FLAGS, program, run
+from c_build import SANITIZERS, checked, program, run, sanitized
 
 DTYPES = ["bfloat16", "int8"]
 PARTS = {"rounding": 80_000, "predict": 240, "mistakes": 50}
@@ -29,23 +28,15 @@ def quantized_c(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program("tests/c/quantized.c", tmp_path_factory.mktemp("quantized"))
 
 
-def checked(path: Path, part: str) -> int:
-    found = re.fullmatch(r"(\d+) checked\n", run(path, part))
-    assert found
-    return int(found[1])
-
-
 @pytest.mark.parametrize("part", PARTS)
 def test_from_c(quantized_c: Path, part: str) -> None:
     assert checked(quantized_c, part) >= PARTS[part]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
+@pytest.mark.parametrize("sanitizer", SANITIZERS)
 def test_from_c_under_sanitizers(sanitizer: str, tmp_path: Path) -> None:
-    if shutil.which(COMPILER[0]) is None:
-        pytest.skip("there is no C compiler")
-    path = program("tests/c/quantized.c", tmp_path, (*FLAGS, f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all"))
+    path = sanitized("tests/c/quantized.c", tmp_path, sanitizer)
     for part, least in PARTS.items():
         assert checked(path, part) >= least
 
