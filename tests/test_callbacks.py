@@ -321,6 +321,46 @@ def test_batch_logs_are_means_so_far():
     assert losses == pytest.approx([0, 0.5, 5 / 3, 3.5]) and history.history["loss"] == pytest.approx([3.5])
 
 
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_compile_while_fit_or_evaluate_runs(method):
+    """Keras fails at the next batch; here nothing is changed, and what is running says what to do."""
+    model, x, y = _model(), np.ones((4, 2)), np.ones((4, 1))
+    optimizer, metrics = model.optimizer, model.metrics
+    recompile = lambda *_, **__: model.compile(optimizer="adam", loss="mae")  # noqa: E731
+    what = "train" if method == "fit" else "test"
+    hooks = [f"on_{what}_begin", f"on_{what}_batch_begin", f"on_{what}_batch_end"]
+    for hook in [*hooks, *(["on_epoch_begin", "on_epoch_end"] if method == "fit" else ["on_test_end"])]:
+        callback = callbacks.Callback()
+        setattr(callback, hook, recompile)
+        with pytest.raises(
+            RuntimeError, match=rf"`{method}` of '{model.name}' is running .* when `{method}` has returned"
+        ):
+            getattr(model, method)(x, y, batch_size=2, verbose=0, callbacks=[callback])
+        assert model.optimizer is optimizer and model.metrics == metrics
+    recompile()  # as it says
+    assert model.optimizer is not optimizer
+    getattr(model, method)(x, y, verbose=0)
+
+
+def test_compile_in_an_evaluation_inside_fit():
+    """What an inner evaluation holds, it gives back to the fit around it."""
+    model, x, y = _model(), np.ones((4, 2)), np.ones((4, 1))
+
+    def end_epoch(epoch, logs):
+        model.evaluate(x, y, verbose=0)
+        model.compile(optimizer="adam", loss="mae")
+
+    with pytest.raises(RuntimeError, match="`fit` of"):
+        model.fit(x, y, verbose=0, callbacks=[callbacks.LambdaCallback(on_epoch_end=end_epoch)])
+
+
+def test_compile_when_training_has_ended():
+    model, x, y = _model(), np.ones((4, 2)), np.ones((4, 1))
+    last = callbacks.LambdaCallback(on_train_end=lambda logs: model.compile(optimizer="adam", loss="mae"))
+    assert len(model.fit(x, y, epochs=2, verbose=0, callbacks=[last]).history["loss"]) == 2
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(np.abs(model.predict(x, verbose=0) - y).mean())
+
+
 def test_callbacks_that_stop():
     stop = callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: setattr(stop.model, "stop_training", batch == 1)

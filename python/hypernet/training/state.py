@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +36,7 @@ class Compiled:
         self.stop_training = False
         self.stop_evaluating = False
         self.stop_predicting = False
+        self._running: str | None = None  # the method that holds on to what `compile` was told
         self._compile_arguments: dict[str, Any] | None = None
         self._losses: CompiledLosses | None = None
         self._compiled_metrics: CompiledMetrics | None = None
@@ -77,6 +80,8 @@ class Compiled:
             A name that is none, a reduction that leaves no number.
         NotImplementedError
             `steps_per_execution` other than 1.
+        RuntimeError
+            `fit` or `evaluate` is running: a callback compiles.
 
         Examples
         --------
@@ -88,6 +93,14 @@ class Compiled:
         from ..optimizers import get as get_optimizer
         from .compiled import check_losses, check_metrics
 
+        if self._running is not None:
+            stop = "stop_training" if self._running == "fit" else "stop_evaluating"
+            me: Any = self
+            raise RuntimeError(
+                f"compile: `{self._running}` of '{me.name}' is running and keeps the optimizer, losses and metrics that "
+                f"it began with. Set `model.{stop} = True` instead, call `compile()` when `{self._running}` has "
+                f"returned, and `{self._running}` again."
+            )
         if steps_per_execution != 1:
             raise NotImplementedError(f"compile: `steps_per_execution={steps_per_execution}` is not built.")
         check_losses(loss)
@@ -135,6 +148,15 @@ class Compiled:
             metrics=_revive(metrics, config["metrics"]),
             weighted_metrics=_revive(metrics, config["weighted_metrics"]),
         )
+
+    @contextmanager
+    def _keep_compiled(self, method: str) -> Iterator[None]:
+        """While this method runs, `compile` is refused."""
+        before, self._running = self._running, method
+        try:
+            yield
+        finally:
+            self._running = before
 
     def _require_compiled(self, method: str) -> None:
         if not self.compiled:

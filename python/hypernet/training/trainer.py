@@ -183,20 +183,21 @@ class Trainer(Compiled):
     ) -> None:
         logs: Logs = {}
         stepper: Stepper | None = None
-        callbacks.on_train_begin()
-        for epoch in epochs:
-            self.reset_metrics()
-            callbacks.on_epoch_begin(epoch)
-            stepper, steps = self._train_epoch(source, callbacks, stepper)
-            if steps == 0:
-                break
-            logs = self._batch_logs()
-            if tester is not None and _is_due(epoch, validation_freq):
-                found = self._evaluate(tester, callbacks, stepper)
-                logs.update({f"val_{name}": value for name, value in found.items()})
-            callbacks.on_epoch_end(epoch, logs)
-            if self.stop_training:
-                break
+        with self._keep_compiled("fit"):
+            callbacks.on_train_begin()
+            for epoch in epochs:
+                self.reset_metrics()
+                callbacks.on_epoch_begin(epoch)
+                stepper, steps = self._train_epoch(source, callbacks, stepper)
+                if steps == 0:
+                    break
+                logs = self._batch_logs()
+                if tester is not None and _is_due(epoch, validation_freq):
+                    found = self._evaluate(tester, callbacks, stepper)
+                    logs.update({f"val_{name}": value for name, value in found.items()})
+                callbacks.on_epoch_end(epoch, logs)
+                if self.stop_training:
+                    break
         callbacks.on_train_end(logs)
 
     def _train_epoch(
@@ -293,7 +294,8 @@ class Trainer(Compiled):
                 callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1, steps=source.steps
             )
         try:
-            logs = self._evaluate(source, callbacks, None)
+            with self._keep_compiled("evaluate"):
+                logs = self._evaluate(source, callbacks, None)
         finally:
             callbacks.close()
         return logs if return_dict else self._in_order(logs)
