@@ -274,6 +274,42 @@ def test_metrics_begin_anew_each_epoch():
     assert model.test_on_batch(X[:5], Y[:5], return_dict=True) == pytest.approx({"loss": first[0], "mae": first[1]})
 
 
+@pytest.mark.parametrize("fails", ["in a callback", "in the data"])
+def test_metrics_begin_anew_after_an_epoch_that_failed(fails):
+    """Batches before an exception are in no mean of a later call."""
+    model = _classifier()
+    model.compile(optimizer=hn.optimizers.SGD(0.0), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 3)), rng.integers(0, 3, 8)
+    whole = model.evaluate(x, y, verbose=0)
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    def batches():
+        yield x[:2], y[:2]
+        yield x[2:4], y[2:4]
+        fail()
+
+    def interrupted():
+        with pytest.raises(ZeroDivisionError):
+            if fails == "in the data":
+                model.fit(batches(), verbose=0)
+            else:
+                callback = hn.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: batch < 2 or fail())
+                model.fit(x, y, batch_size=2, shuffle=False, verbose=0, callbacks=[callback])
+        assert 0 < model.metrics[0].count < len(x)  # some batches were seen
+
+    for after in (
+        lambda: model.evaluate(x, y, batch_size=4, verbose=0),
+        lambda: [model.fit(x, y, batch_size=4, verbose=0).history[name][0] for name in ("loss", "accuracy")],
+        lambda: model.train_on_batch(x, y),
+        lambda: model.test_on_batch(x, y),
+    ):
+        interrupted()
+        np.testing.assert_allclose(after(), whole, rtol=1e-6)
+
+
 # ---- several outputs ----
 def _two_headed():
     inputs = hn.Input((3,), dtype="float64")
