@@ -26,8 +26,9 @@ def generator() -> np.random.Generator:
 
 def next_seed() -> int:
     """A new seed: a different number each time, the same sequence after `set_random_seed`."""
+    source = generator() if _generator is None else _generator  # needs no lock once it is there
     # What `integers(1 << 62)` draws, without its checks.
-    return int(generator().bit_generator.random_raw()) >> 2
+    return int(source.bit_generator.random_raw()) >> 2
 
 
 def seeded(seed: int) -> np.random.Generator:

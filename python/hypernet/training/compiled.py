@@ -89,6 +89,7 @@ class CompiledLosses:
         self._given = given
         self._losses: list[Loss | None] = [None] * count
         self._plans: dict[Any, Plan] = {}
+        self._has_weighted_mean = False  # among the losses so far
         self.weights = self._weights(loss_weights)
 
     def _weights(self, loss_weights: Any) -> list[float]:
@@ -160,11 +161,14 @@ class CompiledLosses:
                     else losses.categorical_crossentropy
                 )
             found = self._losses[index] = as_loss(given)
+            self._has_weighted_mean |= found.reduction == "mean_with_sample_weight"
         return found
 
     # ---- one batch ----
     def plan_varies(self, examples: Examples) -> bool:
         """Whether the plan depends on more than shapes: losses are divided by the sum of sample weights."""
+        if not self._has_weighted_mean:
+            return False
         for weight, loss in zip(examples.weights, self._losses, strict=True):
             if weight is not None and loss is not None and loss.reduction == "mean_with_sample_weight":
                 return True

@@ -289,7 +289,7 @@ class Compiled:
         logs = {mean.name: mean.result() for mean in (self._loss_mean, *self._output_means)}
         if self._compiled_metrics is not None and not self._compiled_metrics.is_empty:
             logs.update(self._compiled_metrics.result())
-        return dict(sorted(logs.items()))
+        return logs if len(logs) == 1 else dict(sorted(logs.items()))
 
     @property
     def _has_metrics(self) -> bool:
