@@ -63,6 +63,19 @@ def test_reductions_and_weights(reduction, weighted):
     np.testing.assert_allclose(model.params, before - 0.1 * expected_gradient, rtol=1e-10, atol=1e-13)
 
 
+def test_each_batch_is_divided_by_its_own_weights():
+    """What is remembered of one batch by its shapes holds for no other weights of the same shape."""
+    model = _model()
+    model.compile(optimizer="sgd", loss=hn.losses.MeanSquaredError(reduction="mean_with_sample_weight"))
+    errors = ((model.predict(X, verbose=0) - Y) ** 2).mean(axis=1)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        weights = rng.uniform(0.1, 3.0, len(X))
+        expected = np.average(errors, weights=weights)
+        assert model.test_on_batch(X, Y, sample_weight=weights) == pytest.approx(expected)
+        assert model.loss_and_grad(X, Y, sample_weight=weights)[0] == pytest.approx(expected)
+
+
 def test_loss_and_grad_changes_nothing():
     model = _model()
     model.compile(loss="mse")
