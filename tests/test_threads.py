@@ -5,10 +5,29 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypernet as hn
 import numpy as np
 import pytest
+
+from c_build import SANITIZERS, checked, program, sanitized
+
+
+POOL_JOBS = {"counts": 1809, "uneven": 1800, "helping": 152}  # that each part of tests/c/threads.c runs
+
+
+def test_every_chunk_runs_once(tmp_path: Path) -> None:
+    """For every number of chunks and threads, also of threads that are stuck or have more to do than others."""
+    path = program("tests/c/threads.c", tmp_path)
+    assert {part: checked(path, part) for part in POOL_JOBS} == POOL_JOBS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sanitizer", SANITIZERS)
+def test_every_chunk_runs_once_under_sanitizers(sanitizer: str, tmp_path: Path) -> None:
+    path = sanitized("tests/c/threads.c", tmp_path, sanitizer)
+    assert {part: checked(path, part) for part in POOL_JOBS} == POOL_JOBS
 
 
 @pytest.fixture(autouse=True)
