@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypernet import _core
 
-ORDERS = ("weights", "mixture", "by_cost")
+ORDERS = ("weights", "slices", "mixture", "by_cost")
 TARGETS = {
     "mlp": lambda: [hn.layers.Dense(9, "tanh", name="first"), hn.layers.Dense(21, "softmax")],
     "without bias": lambda: [hn.layers.Dense(33, "gelu", use_bias=False), hn.layers.Dense(1)],
@@ -71,21 +71,46 @@ def test_orders_agree(target: str, case: str, base: str | None) -> None:
         assert_close(results(build(order, target, base=base), case), expected)
 
 
-def test_a_mixture_is_not_the_same_computation() -> None:
+def test_orders_are_not_the_same_computation() -> None:
     """The orders round differently, so the test above has compared two of them."""
-    first, second = (results(build(order, "mlp"), "own network a row")[0] for order in ORDERS[:2])
-    assert np.any(first != second)
+    made, *others = (results(build(order, "mlp"), "own network a row")[0] for order in ORDERS[:3])
+    assert all(np.any(made != other) for other in others)
+
+
+def test_large_kernels_are_made_in_slices() -> None:
+    """By themselves, where a group has several rows: with the numbers, but not the bits, of whole kernels."""
+    found = {}
+    for order in ("weights", "by_cost", "mixture"):
+        _core.set_contraction_order(order)
+        hn.utils.set_random_seed(3)
+        inputs = hn.layers.Input((190,), dtype="float64")
+        hidden = hn.layers.Dense(170, "tanh")(inputs)
+        target = hn.Model(inputs, hn.layers.Dense(3)(hn.layers.Dense(160, "tanh")(hidden)))
+        hyper = hn.HyperModel(hn.hypernetwork(4, target.count_params(), hidden=6, dtype="float64"), target)
+        hyper.compile("sgd", "mean_squared_error")
+        rng = np.random.default_rng(1)
+        condition, x, y = (
+            rng.standard_normal((31, 4)),
+            rng.standard_normal((31, 9, 190)),
+            rng.standard_normal((31, 9, 3)),
+        )
+        value, gradient = hyper.loss_and_grad([condition, x], y)
+        found[order] = [hyper.predict([condition, x], verbose=0), np.asarray(value), gradient]
+    for order in ("by_cost", "mixture"):
+        assert_close(found[order], found["weights"])
+        assert np.any(found[order][2] != found["weights"][2])
 
 
 def test_partly_generated_targets() -> None:
     expected = results(build("weights", "mlp", generated=["first"]), "own network a row")
-    assert_close(results(build("mixture", "mlp", generated=["first"]), "own network a row"), expected)
+    for order in ORDERS[1:]:
+        assert_close(results(build(order, "mlp", generated=["first"]), "own network a row"), expected)
 
 
 def test_penalties_see_the_weights() -> None:
     """A regularizer on generated weights needs them: runs with one make them, whatever the order says."""
     values = {}
-    for order in ORDERS[:2]:
+    for order in ORDERS[:3]:
         _core.set_contraction_order(order)
         hn.utils.set_random_seed(3)
         target = hn.Sequential([hn.layers.Input((5,)), hn.layers.Dense(9, kernel_regularizer=hn.regularizers.L2(0.1))])
@@ -94,8 +119,9 @@ def test_penalties_see_the_weights() -> None:
         rng = np.random.default_rng(1)
         condition, x, y = (rng.standard_normal((40, n)) for n in (4, 5, 9))
         values[order] = hyper.loss_and_grad([condition, x], y)
-    assert values["weights"][0] == values["mixture"][0]
-    np.testing.assert_array_equal(values["weights"][1], values["mixture"][1])
+    for value, gradient in values.values():
+        assert value == values["weights"][0]
+        np.testing.assert_array_equal(gradient, values["weights"][1])
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -119,5 +145,5 @@ def test_a_head_without_features(order: str) -> None:
 
 
 def test_an_unknown_order_is_refused() -> None:
-    with pytest.raises(ValueError, match="'by_cost', 'weights' or 'mixture', received 'columns'"):
+    with pytest.raises(ValueError, match="'by_cost', 'weights', 'slices' or 'mixture', received 'columns'"):
         _core.set_contraction_order("columns")

@@ -66,14 +66,15 @@ static PyObject *fail_allocation_at(PyObject *module, PyObject *argument)
 
 static PyObject *set_contraction_order(PyObject *module, PyObject *argument)
 {
-    static const char *const names[] = {"by_cost", "weights", "mixture"};
+    static const char *const names[] = {"by_cost", "weights", "slices", "mixture"};
     (void)module;
     for (int order = HN_ORDER_BY_COST; order <= HN_ORDER_MIXTURE; order++)
         if (PyUnicode_Check(argument) && PyUnicode_CompareWithASCIIString(argument, names[order]) == 0) {
             hn_hyper_set_default_order((hn_order)order);
             Py_RETURN_NONE;
         }
-    return PyErr_Format(PyExc_ValueError, "the order is 'by_cost', 'weights' or 'mixture', received %R", argument);
+    return PyErr_Format(PyExc_ValueError, "the order is 'by_cost', 'weights', 'slices' or 'mixture', received %R",
+                        argument);
 }
 
 PyMethodDef machine_functions[] = {

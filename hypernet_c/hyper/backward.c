@@ -34,10 +34,10 @@ static void place_gradient(const hyper_block *block, const hyper_node *node)
     const hn_hyper *hyper = block->hyper;
     hyper_place place = hn_hyper_dtheta(block, node);
     char *data = hn_move(place.data, block->part_first * place.stride, hyper->element);
-    int mixed = hn_hyper_node_mixes(block, node);
-    if (mixed) /* its gradients are wanted; where they go, the mixture says */
+    int apart = hn_hyper_kernel_apart(block, node);
+    if (apart) /* its gradients are wanted; where they go, the mixture says */
         block->slice->target_sources[node->entries[0]].gradient = block->slice->dtheta;
-    for (int32_t i = mixed; i < node->entry_count; i++) {
+    for (int32_t i = apart; i < node->entry_count; i++) {
         hn_source *source = &block->slice->target_sources[node->entries[i]];
         source->gradient = hn_move(data, hyper->columns[node->entries[i]] - hn_hyper_made(block, node).first,
                                    hyper->element);

@@ -113,21 +113,19 @@ int hn_hyper_theta_in_place(const hyper_block *block)
     return block->hyper->head->identity && !block->run->base;
 }
 
-int hn_hyper_node_mixes(const hyper_block *block, const hyper_node *node)
+int hn_hyper_kernel_apart(const hyper_block *block, const hyper_node *node)
 {
-    return block->sizes.mix && node->mixed[block->workspace->mode];
+    return node->apart[block->workspace->mode][block->sizes.way];
 }
 
 hyper_columns hn_hyper_made(const hyper_block *block, const hyper_node *node)
 {
-    if (block->sizes.mix)
-        return node->made[block->workspace->mode];
-    return (hyper_columns){node->column, node->count, node->column};
+    return node->made[block->workspace->mode][block->sizes.way];
 }
 
 int64_t hn_hyper_kept_columns(const hyper_block *block)
 {
-    return block->sizes.mix ? block->hyper->made_columns[block->workspace->mode] : block->hyper->count;
+    return block->hyper->made_columns[block->workspace->mode][block->sizes.way];
 }
 
 /* Where a node's weights are to be: in place, in theta of the whole block, or in a tile of their own. */
@@ -218,7 +216,7 @@ int hn_hyper_part_next(hyper_block *block)
     return 1;
 }
 
-/* Points the source of a kernel that is not made at what it is a mixture of, for the groups of the part. */
+/* Points the source of a kernel that is apart at what it is a mixture of, for the groups of the part. */
 static void mix(hyper_block *block, const hyper_node *node)
 {
     const hn_hyper *hyper = block->hyper;
@@ -231,6 +229,13 @@ static void mix(hyper_block *block, const hyper_node *node)
                                            block->part_first * mixture->factor_gradient_stride, hyper->element);
     mixture->term_accumulate |= later;
     mixture->constant_accumulate |= later;
+    if (block->sizes.way == HYPER_SLICED) {
+        mixture->slice = hn_hyper_slice_rows(hyper, block->workspace->mode, &node->product, block->sizes.groups,
+                                             block->run->rows);
+        mixture->tile = block->slice->tile;
+        mixture->tile_gradient = block->slice->tile_gradient;
+        mixture->tile_stride = hn_hyper_padded(hyper, mixture->slice * node->product.out);
+    }
     block->slice->target_sources[node->entries[0]] = (hn_source){.mixture = mixture};
 }
 
@@ -246,10 +251,10 @@ static void prepare(hyper_block *block, const hyper_node *node)
         hn_hyper_penalty_values(block, node);
     hyper_place place = hn_hyper_theta(block, node);
     char *data = hn_move(place.data, block->part_first * place.stride, hyper->element);
-    int mixed = hn_hyper_node_mixes(block, node);
-    if (mixed)
+    int apart = hn_hyper_kernel_apart(block, node);
+    if (apart)
         mix(block, node);
-    for (int32_t i = mixed; i < node->entry_count; i++) {
+    for (int32_t i = apart; i < node->entry_count; i++) {
         hn_source *source = &block->slice->target_sources[node->entries[i]];
         source->data = hn_move(data, hyper->columns[node->entries[i]] - hn_hyper_made(block, node).first,
                                hyper->element);

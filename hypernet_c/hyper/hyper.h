@@ -71,6 +71,7 @@ const char *hn_hyper_head_name(const hn_hyper *hyper);
 typedef enum hn_order {
     HN_ORDER_BY_COST = 0, /* chosen for each node by the cost model in order.c */
     HN_ORDER_WEIGHTS,     /* W first, in a tile, then x W */
+    HN_ORDER_SLICES,      /* some rows of W at a time, in a tile, and their part of x W, where the node's op can */
     HN_ORDER_MIXTURE      /* no W: the sum over all pairs (k, i) of (g_k x_i) A_k[i, :], where the node's op can */
 } hn_order;
 

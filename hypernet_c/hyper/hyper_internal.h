@@ -11,6 +11,10 @@ typedef struct hyper_columns {
     int64_t first, count, at;
 } hyper_columns;
 
+/* How generated kernels come to the target in a run: made as a whole, or some of them apart from the other weights: never
+   made, or slice by slice. */
+typedef enum hyper_way { HYPER_MADE = 0, HYPER_MIXED, HYPER_SLICED, HYPER_WAYS } hyper_way;
+
 /* A node of the target, with or without generated weights. Its columns of theta lie together. */
 typedef struct hyper_node {
     int32_t node;                    /* of the target's plan; -1: generated weights that no node uses */
@@ -18,8 +22,10 @@ typedef struct hyper_node {
     int32_t entries[HN_MAX_ENTRIES];
     int64_t column, count;           /* its columns of theta */
     int first;                       /* no earlier node uses the same columns */
-    int mixed[2];                    /* a mode, in runs that mix: the kernel, its first entry, is not made */
-    hyper_columns made[2];           /* then */
+    int mixable;                     /* its kernel, the first entry, can be apart */
+    hn_node_product product;         /* then */
+    int apart[2][HYPER_WAYS];        /* a mode and way: the kernel is */
+    hyper_columns made[2][HYPER_WAYS];
 } hyper_node;
 
 /* How large blocks may be. Chosen once, from the sizes of the networks alone. */
@@ -48,8 +54,9 @@ struct hn_hyper {
     int shared;                      /* some columns are used by several nodes */
     hn_order order;
     int64_t mixed_rows[2];           /* a mode: most rows of a group in a run that mixes; 0: none does */
-    int64_t made_columns[2];         /* a mode, in runs that mix: columns that are made */
-    hyper_limits limits[2][2];       /* a mode; whether the run mixes */
+    int64_t slice_bytes[2];          /* a mode: of the largest kernel that is made in slices; 0: none is */
+    int64_t made_columns[2][HYPER_WAYS]; /* a mode and way */
+    hyper_limits limits[2][HYPER_WAYS];
 };
 
 /* How a run of groups x rows is cut. */
@@ -58,7 +65,7 @@ typedef struct hyper_sizes {
     int64_t part_groups, part_rows;  /* in a part of it that goes through the target at once: the block, some of its
                                         groups with all rows, or some rows of one group */
     int keep;
-    int mix;                         /* kernels of mixed nodes are not made */
+    hyper_way way;
 } hyper_sizes;
 
 /* Memory for one block. */
@@ -72,7 +79,8 @@ typedef struct hyper_slice {
     hn_target *targets;
     hn_mixture *mixtures;                              /* a node */
     unsigned char *at_logits;
-    char *theta, *dtheta, *step_scratch, *head_scratch, *head_partial;
+    char *theta, *dtheta, *tile, *tile_gradient; /* tiles: of kernels that are made slice by slice */
+    char *step_scratch, *head_scratch, *head_partial;
     double *penalties;                                 /* a group */
 } hyper_slice;
 
@@ -115,9 +123,16 @@ typedef struct hyper_place {
     int64_t stride;
 } hyper_place;
 
-/* order.c: chooses which nodes mix, and says whether a run does. */
+/* order.c: chooses which kernels are apart, and the way of a run. */
 void hn_hyper_order_choose(hn_hyper *hyper);
-int hn_hyper_mixes(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int penalized);
+hyper_way hn_hyper_way(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int penalized);
+
+/* slices.c */
+int hn_hyper_slices_serve(const hn_node_product *product, hn_mode mode, size_t element); /* a kernel of this size */
+int64_t hn_hyper_slice_groups(const hn_hyper *hyper, hn_mode mode, int64_t rows); /* most of a block */
+int64_t hn_hyper_slice_rows(const hn_hyper *hyper, hn_mode mode, const hn_node_product *product, int64_t groups,
+                            int64_t rows);
+int64_t hn_hyper_slice_elements(const hn_hyper *hyper, hn_mode mode, int64_t groups); /* of a tile; -1: overflows */
 
 /* sizes.c */
 void hn_hyper_limits_choose(hn_hyper *hyper);
@@ -144,7 +159,7 @@ int hn_hyper_theta_in_place(const hyper_block *block);
 hyper_place hn_hyper_theta(const hyper_block *block, const hyper_node *node);
 hyper_columns hn_hyper_made(const hyper_block *block, const hyper_node *node);
 int64_t hn_hyper_kept_columns(const hyper_block *block); /* of theta, where a block's is kept */
-int hn_hyper_node_mixes(const hyper_block *block, const hyper_node *node);
+int hn_hyper_kernel_apart(const hyper_block *block, const hyper_node *node);
 void hn_hyper_fill(hyper_block *block, const hyper_node *node);
 int hn_hyper_part_forward(hyper_block *block); /* 1: cancelled */
 

@@ -9,7 +9,9 @@
    m: a multiply-add in a product that fills the register tiles. touch: W goes to the tile and back, in training with
    its gradient. i: 1 if the gradient of x is wanted. w > 1: panels of TILE columns are computed as a whole, and the
    products (g_k x_i) take as long as `operand` panels. The constants were measured; benchmarks/orders.py compares the
-   choice with both orders forced. */
+   choice with every order forced.
+
+   Where W is made and large, it is made in slices (slices.c) that meet x while they are in the cache. */
 #include "hyper_internal.h"
 
 static const double multiply_add = 1.0 / 42.0, touch[] = {[HN_MODE_INFERENCE] = 0.13, [HN_MODE_TRAINING] = 1.3};
@@ -30,13 +32,13 @@ static double mixed_cost(const hn_node_product *product, hn_mode mode, double wi
     return rows * (width + 1.0) * passes * multiply_add * columns;
 }
 
-/* The product of a node whose kernel can be a mixture; of no features it is none. */
-static int mixable(const hn_hyper *hyper, const hyper_node *node, hn_node_product *product)
+/* Whether a node's kernel can be apart; of no features there is none. */
+static void find_product(const hn_hyper *hyper, hyper_node *node)
 {
     int32_t count;
-    return hyper->head->mix && hyper->width > 0 && !hyper->shared && node->node >= 0 && node->count > 0 &&
-           hn_plan_node_product(hyper->target, node->node, product) &&
-           node->entries[0] == hn_plan_node_entries(hyper->target, node->node, &count)[0];
+    node->mixable = hyper->head->mix && hyper->width > 0 && !hyper->shared && node->node >= 0 && node->count > 0 &&
+                    hn_plan_node_product(hyper->target, node->node, &node->product) &&
+                    node->entries[0] == hn_plan_node_entries(hyper->target, node->node, &count)[0];
 }
 
 /* Most rows of a group for which mixing pays in all: the sums over the nodes that mix. */
@@ -47,49 +49,77 @@ static int64_t rows_that_pay(const hn_hyper *hyper, hn_mode mode)
         made = mixed = 0.0;
         for (int32_t i = 0; i < hyper->node_count; i++) {
             const hyper_node *node = &hyper->nodes[i];
-            hn_node_product product;
-            if (!node->mixed[mode] || !mixable(hyper, node, &product))
+            const hn_node_product *product = &node->product;
+            if (!node->apart[mode][HYPER_MIXED])
                 continue;
-            double weights = (double)(product.in * product.out), each = (double)((rows + 1) * product.positions);
-            made += weights * made_cost(&product, mode, (double)hyper->width, each);
-            mixed += weights * mixed_cost(&product, mode, (double)hyper->width, each);
+            double weights = (double)(product->in * product->out), each = (double)((rows + 1) * product->positions);
+            made += weights * made_cost(product, mode, (double)hyper->width, each);
+            mixed += weights * mixed_cost(product, mode, (double)hyper->width, each);
         }
     }
     return rows;
 }
 
+static int mixing_pays(const hn_hyper *hyper, hn_mode mode, const hyper_node *node)
+{
+    double rows = (double)node->product.positions, width = (double)hyper->width;
+    if (hyper->order != HN_ORDER_BY_COST)
+        return hyper->order == HN_ORDER_MIXTURE;
+    return mixed_cost(&node->product, mode, width, rows) < made_cost(&node->product, mode, width, rows);
+}
+
+static int slicing_pays(const hn_hyper *hyper, hn_mode mode, const hyper_node *node)
+{
+    if (hyper->order != HN_ORDER_BY_COST)
+        return hyper->order == HN_ORDER_SLICES;
+    return hn_hyper_slices_serve(&node->product, mode, hyper->element);
+}
+
 static void choose(hn_hyper *hyper, hn_mode mode)
 {
-    hyper->made_columns[mode] = 0;
+    int64_t largest = 0, at[HYPER_WAYS] = {0};
     hyper->mixed_rows[mode] = 0;
     for (int32_t i = 0; i < hyper->node_count; i++) {
         hyper_node *node = &hyper->nodes[i];
-        hn_node_product product;
-        double width = (double)hyper->width;
-        node->mixed[mode] = hyper->order != HN_ORDER_WEIGHTS && mixable(hyper, node, &product);
-        if (node->mixed[mode] && hyper->order == HN_ORDER_BY_COST) {
-            double rows = (double)product.positions;
-            node->mixed[mode] = mixed_cost(&product, mode, width, rows) < made_cost(&product, mode, width, rows);
+        node->apart[mode][HYPER_MIXED] = node->mixable && mixing_pays(hyper, mode, node);
+        node->apart[mode][HYPER_SLICED] = node->mixable && slicing_pays(hyper, mode, node);
+        int64_t size = node->mixable ? hyper->entry_sizes[node->entries[0]] : 0;
+        if (node->apart[mode][HYPER_SLICED] && size > largest)
+            largest = size;
+        if (node->apart[mode][HYPER_MIXED] && hyper->order == HN_ORDER_MIXTURE)
+            hyper->mixed_rows[mode] = INT64_MAX;
+        node->apart[mode][HYPER_MADE] = 0;
+        node->made[mode][HYPER_MADE] = (hyper_columns){node->column, node->count, node->column};
+        for (int way = HYPER_MIXED; way < HYPER_WAYS; way++) {
+            int64_t kernel = node->apart[mode][way] ? size : 0;
+            node->made[mode][way] = (hyper_columns){node->column + kernel, node->count - kernel, at[way]};
+            at[way] += node->made[mode][way].count;
         }
-        int64_t kernel = node->mixed[mode] ? hyper->entry_sizes[node->entries[0]] : 0;
-        node->made[mode] = (hyper_columns){node->column + kernel, node->count - kernel, hyper->made_columns[mode]};
-        hyper->made_columns[mode] += node->made[mode].count;
     }
+    hyper->made_columns[mode][HYPER_MADE] = hyper->count;
+    for (int way = HYPER_MIXED; way < HYPER_WAYS; way++)
+        hyper->made_columns[mode][way] = at[way];
+    hyper->slice_bytes[mode] = largest * (int64_t)hyper->element;
     if (hyper->order == HN_ORDER_BY_COST)
         hyper->mixed_rows[mode] = rows_that_pay(hyper, mode);
-    for (int32_t i = 0; i < hyper->node_count && hyper->order == HN_ORDER_MIXTURE; i++)
-        if (hyper->nodes[i].mixed[mode])
-            hyper->mixed_rows[mode] = INT64_MAX;
 }
 
 void hn_hyper_order_choose(hn_hyper *hyper)
 {
+    for (int32_t i = 0; i < hyper->node_count; i++)
+        find_product(hyper, &hyper->nodes[i]);
     choose(hyper, HN_MODE_INFERENCE);
     choose(hyper, HN_MODE_TRAINING);
 }
 
-int hn_hyper_mixes(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int penalized)
+hyper_way hn_hyper_way(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int penalized)
 {
     int64_t least = hyper->order == HN_ORDER_MIXTURE ? 1 : GROUPS_LEAST;
-    return !penalized && rows <= hyper->mixed_rows[mode] && groups >= least; /* penalties are of made weights */
+    if (penalized) /* penalties are of weights that are there */
+        return HYPER_MADE;
+    if (rows <= hyper->mixed_rows[mode] && groups >= least)
+        return HYPER_MIXED;
+    if (hyper->slice_bytes[mode] > 0 && rows <= hyper->limits[mode][HYPER_SLICED].rows)
+        return HYPER_SLICED;
+    return HYPER_MADE;
 }

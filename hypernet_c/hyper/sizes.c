@@ -9,7 +9,8 @@ static const double tile_bytes[] = {[HN_MODE_INFERENCE] = 2.75 * MIB, [HN_MODE_T
 static const int64_t groups_least[] = {[HN_MODE_INFERENCE] = 24, [HN_MODE_TRAINING] = 48};
 static const double activation_bytes[] = {[HN_MODE_INFERENCE] = 1.0 * MIB, [HN_MODE_TRAINING] = 2.0 * MIB};
 static const double bytes_most = 16.0 * MIB;  /* where the wish for more groups or rows meets large ones */
-static const int64_t groups_mixed[] = {[HN_MODE_INFERENCE] = 96, [HN_MODE_TRAINING] = 256};
+static const int64_t groups_apart[] = {[HN_MODE_INFERENCE] = 96, [HN_MODE_TRAINING] = 256};
+static const double sliced_activation_bytes = 64.0 * MIB; /* of a run that makes large kernels in slices: of all its rows */
 enum { GROUPS_MOST = 1024, GROUPS_STEP = 6, ROWS_LEAST = 64 };
 
 static int64_t divide_up(int64_t a, int64_t b)
@@ -29,28 +30,23 @@ static int64_t smaller(int64_t a, int64_t b)
 }
 
 /* Most columns of theta that are made for one node. */
-static int64_t node_columns(const hn_hyper *hyper, hn_mode mode, int mix)
+static int64_t node_columns(const hn_hyper *hyper, hn_mode mode, int way)
 {
     int64_t most = hyper->shared ? hyper->count : 0;
     for (int32_t i = 0; i < hyper->node_count; i++) {
-        int64_t count = mix ? hyper->nodes[i].made[mode].count : hyper->nodes[i].count;
+        int64_t count = hyper->nodes[i].made[mode][way].count;
         most = count > most ? count : most;
     }
     return most;
 }
 
-static int64_t all_columns(const hn_hyper *hyper, hn_mode mode, int mix)
+static void choose_groups(const hn_hyper *hyper, hn_mode mode, int way, hyper_limits *limits)
 {
-    return mix ? hyper->made_columns[mode] : hyper->count;
-}
-
-static void choose_groups(const hn_hyper *hyper, hn_mode mode, int mix, hyper_limits *limits)
-{
-    double element = (double)hyper->element, whole = (double)all_columns(hyper, mode, mix) * element;
-    double node = (double)node_columns(hyper, mode, mix) * element;
+    double element = (double)hyper->element, whole = (double)hyper->made_columns[mode][way] * element;
+    double node = (double)node_columns(hyper, mode, way) * element;
     double generated = hyper->generator ? (double)hn_plan_row_elements(hyper->generator, mode) * element : 0.0;
-    int64_t least = mix ? groups_mixed[mode] : groups_least[mode];
-    int64_t groups = fitting(tile_bytes[mode], whole, mix ? least : GROUPS_MOST);
+    int64_t least = way == HYPER_MADE ? groups_least[mode] : groups_apart[mode];
+    int64_t groups = fitting(tile_bytes[mode], whole, way == HYPER_MADE ? GROUPS_MOST : least);
     if (hyper->head->identity) /* theta of the block is there as a whole, whatever it takes */
         node = whole;
     if (groups < least) {
@@ -79,10 +75,10 @@ void hn_hyper_limits_choose(hn_hyper *hyper)
         int64_t rows = fitting(activation_bytes[mode], row, INT32_MAX);
         if (rows < ROWS_LEAST)
             rows = smaller(ROWS_LEAST, fitting(bytes_most, row, INT32_MAX));
-        for (int mix = 0; mix < 2; mix++) {
-            hyper_limits *limits = &hyper->limits[mode][mix];
-            limits->rows = rows;
-            choose_groups(hyper, (hn_mode)mode, mix, limits);
+        for (int way = HYPER_MADE; way < HYPER_WAYS; way++) {
+            hyper_limits *limits = &hyper->limits[mode][way];
+            limits->rows = way == HYPER_SLICED ? fitting(sliced_activation_bytes, row, INT32_MAX) : rows;
+            choose_groups(hyper, (hn_mode)mode, way, limits);
         }
     }
 }
@@ -98,9 +94,16 @@ static int64_t balanced(int64_t count, int64_t most, int64_t step)
 
 hyper_sizes hn_hyper_sizes_of(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int penalized)
 {
-    int mix = hn_hyper_mixes(hyper, mode, groups, rows, penalized);
-    const hyper_limits *limits = &hyper->limits[mode][mix];
-    hyper_sizes sizes = {.keep = limits->keep, .mix = mix};
+    hyper_way way = hn_hyper_way(hyper, mode, groups, rows, penalized);
+    const hyper_limits *limits = &hyper->limits[mode][way];
+    hyper_sizes sizes = {.keep = limits->keep, .way = way};
+    if (way == HYPER_SLICED) { /* slices are made once: all rows of a block go through the target together */
+        int64_t most = smaller(limits->groups, hn_hyper_slice_groups(hyper, mode, rows));
+        sizes.groups = balanced(groups, rows > 0 ? smaller(most, limits->rows / rows) : most, GROUPS_STEP);
+        sizes.part_groups = sizes.groups;
+        sizes.part_rows = rows;
+        return sizes;
+    }
     if (rows > limits->rows) {
         sizes.keep = 1;
         sizes.groups = balanced(groups, limits->kept_groups, GROUPS_STEP);
@@ -122,13 +125,19 @@ int64_t hn_hyper_padded(const hn_hyper *hyper, int64_t count)
     return padded % page == 0 ? padded + line : padded; /* rows a page apart would meet in the same cache sets */
 }
 
-/* Elements that a run needs which mixes or does not; -1: overflows. */
-static int64_t theta_elements(const hn_hyper *hyper, hn_mode mode, int mix, int64_t groups, int64_t rows)
+/* 1 if a run of at most these rows may go this way. */
+static int possible(const hn_hyper *hyper, hn_mode mode, int way)
 {
-    const hyper_limits *limits = &hyper->limits[mode][mix];
+    return way == HYPER_MADE || (way == HYPER_MIXED ? hyper->mixed_rows[mode] > 0 : hyper->slice_bytes[mode] > 0);
+}
+
+/* Elements that a run of this way needs; -1: overflows. */
+static int64_t theta_elements(const hn_hyper *hyper, hn_mode mode, int way, int64_t groups, int64_t rows)
+{
+    const hyper_limits *limits = &hyper->limits[mode][way];
     int64_t whole, node, kept = smaller(groups, limits->kept_groups), tiled = smaller(groups, limits->groups);
-    int overflows = __builtin_mul_overflow(kept, hn_hyper_padded(hyper, all_columns(hyper, mode, mix)), &whole);
-    overflows |= __builtin_mul_overflow(tiled, hn_hyper_padded(hyper, node_columns(hyper, mode, mix)), &node);
+    int overflows = __builtin_mul_overflow(kept, hn_hyper_padded(hyper, hyper->made_columns[mode][way]), &whole);
+    overflows |= __builtin_mul_overflow(tiled, hn_hyper_padded(hyper, node_columns(hyper, mode, way)), &node);
     if (!limits->keep && rows <= limits->rows)
         whole = 0;
     return overflows ? -1 : whole > node ? whole : node;
@@ -136,24 +145,29 @@ static int64_t theta_elements(const hn_hyper *hyper, hn_mode mode, int mix, int6
 
 int64_t hn_hyper_theta_elements(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows)
 {
-    int64_t made = theta_elements(hyper, mode, 0, groups, rows), mixed = 0;
-    if (hyper->mixed_rows[mode] > 0) /* runs of fewer rows may mix */
-        mixed = theta_elements(hyper, mode, 1, groups, rows);
-    return made < 0 || mixed < 0 ? -1 : made > mixed ? made : mixed;
+    int64_t most = 0;
+    for (int way = HYPER_MADE; way < HYPER_WAYS; way++) {
+        int64_t elements = possible(hyper, mode, way) ? theta_elements(hyper, mode, way, groups, rows) : 0;
+        if (elements < 0)
+            return -1;
+        most = elements > most ? elements : most;
+    }
+    return most;
 }
 
 int64_t hn_hyper_groups_most(const hn_hyper *hyper, hn_mode mode, int64_t groups)
 {
-    const hyper_limits *limits = hyper->limits[mode];
-    int64_t most = limits[0].groups;
-    if (hyper->mixed_rows[mode] > 0 && limits[1].groups > most)
-        most = limits[1].groups;
+    int64_t most = 0;
+    for (int way = HYPER_MADE; way < HYPER_WAYS; way++)
+        if (possible(hyper, mode, way) && hyper->limits[mode][way].groups > most)
+            most = hyper->limits[mode][way].groups;
     return smaller(groups, most);
 }
 
 int64_t hn_hyper_part_rows(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows)
 {
-    int64_t product, together = hn_hyper_groups_most(hyper, mode, groups), most = hyper->limits[mode][0].rows;
+    int64_t product, together = hn_hyper_groups_most(hyper, mode, groups);
+    int64_t most = hyper->limits[mode][possible(hyper, mode, HYPER_SLICED) ? HYPER_SLICED : HYPER_MADE].rows;
     if (__builtin_mul_overflow(together, rows, &product) || product > most)
         return most;
     return product;

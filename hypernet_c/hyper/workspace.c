@@ -47,6 +47,10 @@ static void lay_out_numbers(hn_layout *parts, const hn_hyper_workspace *workspac
     }
     slice->theta = hn_layout_part(parts, (size_t)theta, hyper->element);
     slice->dtheta = training && !hyper->head->identity ? hn_layout_part(parts, (size_t)theta, hyper->element) : NULL;
+    int64_t tile = hn_hyper_slice_elements(hyper, workspace->mode, groups);
+    parts->overflows |= tile < 0;
+    slice->tile = tile > 0 ? hn_layout_part(parts, (size_t)tile, hyper->element) : NULL;
+    slice->tile_gradient = tile > 0 && training ? hn_layout_part(parts, (size_t)tile, hyper->element) : NULL;
     slice->head_scratch = hn_layout_part(parts, (size_t)threads, workspace->head_scratch_stride);
     if (training && hyper->head->partial_size)
         slice->head_partial = hn_layout_part(parts, 1, hyper->head->partial_size(kernels, groups, hyper->width));

@@ -80,6 +80,12 @@ static void saved_sizes(const hn_node_info *node, int64_t sizes[HN_MAX_SAVED])
         sizes[0] = hn_shape_size(&node->output.shape);
 }
 
+static size_t scratch_size(const hn_node_info *node, hn_dtype dtype)
+{
+    (void)node;
+    return hn_mixture_scratch(dtype);
+}
+
 static double work(const hn_node_info *node)
 {
     const hn_shape *shape = &node->inputs[0].shape;
@@ -150,6 +156,30 @@ static hn_mixed_product mixed_of(const dense_call *dense)
     return (hn_mixed_product){dense->call, dense->kernel->mixture, dense->positions, dense->in, dense->units};
 }
 
+static hn_mixture_call weights_of(const dense_call *dense)
+{
+    const hn_op_call *call = dense->call;
+    return (hn_mixture_call){call->kernels, dense->kernel->mixture, call->threads, call->groups, call->scratch,
+                             call->scratch_stride};
+}
+
+/* Rows of the kernel in the slice that begins with row `first`. */
+static int64_t slice_rows(const dense_call *dense, int64_t first)
+{
+    int64_t most = dense->kernel->mixture->slice;
+    return dense->in - first < most ? dense->in - first : most;
+}
+
+/* Makes the slice of the kernel that begins with row `first`; returns its rows. */
+static int64_t make_slice(const dense_call *dense, int64_t first)
+{
+    const hn_mixture *mixture = dense->kernel->mixture;
+    hn_mixture_call make = weights_of(dense);
+    int64_t count = slice_rows(dense, first);
+    hn_mixture_make(&make, first * dense->units, count * dense->units, mixture->tile, mixture->tile_stride);
+    return count;
+}
+
 /* z += b, y = f(z) */
 static void finish_piece(const void *context, int32_t worker, int64_t group, int64_t segment, int64_t first,
                          int64_t count)
@@ -167,6 +197,25 @@ static void finish_piece(const void *context, int32_t worker, int64_t group, int
         forward_piece(context, worker, group, segment, first, count);
 }
 
+/* The kernel is made slice by slice: z (+)= x[:, slice] W[slice, :]. */
+static void forward_sliced(dense_forward *job)
+{
+    const dense_call *dense = &job->dense;
+    const hn_op_call *call = dense->call;
+    const hn_folded_view *x = &job->views[VIEW_X], *z = &job->views[VIEW_Z];
+    for (int64_t first = 0; first < dense->in; first += dense->kernel->mixture->slice) {
+        int64_t count = make_slice(dense, first);
+        job->product = (hn_product){
+            .kernels = call->kernels, .form = HN_GEMM_NN, .m = job->fold.rows, .n = dense->units, .k = count,
+            .counts = {job->fold.groups, job->fold.segments, 1}, .accumulate = first > 0,
+            .a = {hn_move(x->data, first, dense->element), x->ld, {x->group, x->segment, 0}},
+            .b = {dense->kernel->mixture->tile, dense->units, {dense->kernel->mixture->tile_stride, 0, 0}},
+            .c = {z->data, z->ld, {z->group, z->segment, 0}},
+        };
+        hn_product_multiply(&job->product, call->threads, call->scratch, call->scratch_stride);
+    }
+}
+
 static void forward_mixed(dense_forward *job, const hn_view *z)
 {
     const dense_call *dense = &job->dense;
@@ -174,9 +223,12 @@ static void forward_mixed(dense_forward *job, const hn_view *z)
     hn_mixed_product product = mixed_of(dense);
     int64_t widths[] = {dense->in, dense->units, dense->units};
     const hn_view *const views[] = {&call->inputs[0], &call->output, z};
-    hn_mixed_forward(&product, &call->inputs[0], z);
     job->fold.views = job->views;
     hn_fold_views(&job->fold, call->groups, call->rows, dense->positions, 3, views, widths, 0);
+    if (dense->kernel->mixture->slice)
+        forward_sliced(job);
+    else
+        hn_mixed_forward(&product, &call->inputs[0], z);
     hn_fold_run(&job->fold, call->threads, (double)dense->units * hn_activation_cost(&dense->activation), finish_piece,
                 job);
 }
@@ -258,30 +310,20 @@ static void backward_activation(const dense_call *dense)
                 backward_piece, &job);
 }
 
-static void products_body(void *context, int64_t chunk, int32_t worker)
-{
-    const hn_product *product = &((dense_backward *)context)->product;
-    void *scratch = hn_scratch_kernels(((dense_backward *)context)->dense.call, worker);
-    for (int64_t item = chunk * product->item_block; item < hn_product_end(product, chunk); item++) {
-        hn_product_block block = hn_product_block_at(product, item);
-        hn_product_run_block(product, &block, scratch);
-    }
-}
-
-/* dx = dz W^T */
-static void backward_input(dense_backward *job)
+/* dx = dz W^T for columns first .. first + count - 1 of x; `rows` are those of W, of group 0. */
+static void backward_input(dense_backward *job, int64_t first, int64_t count, const void *rows, int64_t group_stride)
 {
     const dense_call *dense = &job->dense;
+    const hn_op_call *call = dense->call;
     const hn_folded_view *dz = &job->views[BACK_DZ], *dx = &job->views[BACK_DX];
     job->product = (hn_product){
-        .kernels = dense->call->kernels, .form = HN_GEMM_NT, .m = job->fold.rows, .n = dense->in, .k = dense->units,
+        .kernels = call->kernels, .form = HN_GEMM_NT, .m = job->fold.rows, .n = count, .k = dense->units,
         .counts = {job->fold.groups, job->fold.segments, 1},
         .a = {dz->data, dz->ld, {dz->group, dz->segment, 0}},
-        .b = {dense->kernel->data, dense->units, {dense->kernel->group_stride, 0, 0}},
-        .c = {dx->data, dx->ld, {dx->group, dx->segment, 0}},
+        .b = {rows, dense->units, {group_stride, 0, 0}},
+        .c = {hn_move(dx->data, first, dense->element), dx->ld, {dx->group, dx->segment, 0}},
     };
-    hn_product_cut(&job->product);
-    hn_product_run(&job->product, dense->call->threads, products_body, job);
+    hn_product_multiply(&job->product, call->threads, call->scratch, call->scratch_stride);
 }
 
 /* db = sum over rows of dz, for the columns of one block */
@@ -337,6 +379,38 @@ static void backward_weights(dense_backward *job, int with_kernel, int with_bias
     hn_product_run(&job->product, dense->call->threads, weights_body, job);
 }
 
+/* The gradients of a slice's weights, made and taken back to the mixture. */
+static void pull_slice(dense_backward *job, int64_t first, int64_t count)
+{
+    const dense_call *dense = &job->dense;
+    const hn_op_call *call = dense->call;
+    const hn_mixture *mixture = dense->kernel->mixture;
+    const hn_folded_view *x = &job->views[BACK_X], *dz = &job->views[BACK_DZ];
+    hn_mixture_call pull = weights_of(dense);
+    job->product = (hn_product){
+        .kernels = call->kernels, .form = HN_GEMM_TN, .m = count, .n = dense->units, .k = job->fold.rows,
+        .counts = {job->fold.groups, 1, job->fold.segments},
+        .a = {hn_move(x->data, first, dense->element), x->ld, {x->group, 0, x->segment}},
+        .b = {dz->data, dz->ld, {dz->group, 0, dz->segment}},
+        .c = {mixture->tile_gradient, dense->units, {mixture->tile_stride, 0, 0}},
+    };
+    hn_product_multiply(&job->product, call->threads, call->scratch, call->scratch_stride);
+    hn_mixture_pull(&pull, first * dense->units, count * dense->units, mixture->tile_gradient, mixture->tile_stride);
+}
+
+static void backward_sliced(dense_backward *job)
+{
+    const dense_call *dense = &job->dense;
+    const hn_mixture *mixture = dense->kernel->mixture;
+    int wanted = mixture->term_gradient || mixture->factor_gradient || mixture->constant_gradient;
+    for (int64_t first = 0; first < dense->in; first += mixture->slice) {
+        if (wanted)
+            pull_slice(job, first, slice_rows(dense, first));
+        if (dense->call->input_gradients[0].data)
+            backward_input(job, first, make_slice(dense, first), mixture->tile, mixture->tile_stride);
+    }
+}
+
 /* 1 if groups may be merged as far as this source is concerned. */
 static int source_merges(const hn_source *source)
 {
@@ -353,10 +427,13 @@ static void backward(const hn_op_call *call)
     int64_t widths[] = {dense->in, dense->units, dense->in};
     job.fold.views = job.views;
     hn_fold_views(&job.fold, call->groups, call->rows, dense->positions, BACK_COUNT, views, widths,
-                  source_merges(dense->kernel) && source_merges(dense->bias));
+                  !dense->kernel->mixture && source_merges(dense->kernel) && source_merges(dense->bias));
     if (dense->kernel->mixture) {
         hn_mixed_product product = mixed_of(dense);
-        hn_mixed_backward(&product, &call->inputs[0], &call->output_gradient, &call->input_gradients[0]);
+        if (dense->kernel->mixture->slice)
+            backward_sliced(&job);
+        else
+            hn_mixed_backward(&product, &call->inputs[0], &call->output_gradient, &call->input_gradients[0]);
         if (dense->bias && dense->bias->gradient)
             backward_weights(&job, 0, 1);
         return;
@@ -369,7 +446,7 @@ static void backward(const hn_op_call *call)
     if (bias && !alike)
         backward_weights(&job, 0, 1);
     if (call->input_gradients[0].data)
-        backward_input(&job);
+        backward_input(&job, 0, dense->in, dense->kernel->data, dense->kernel->group_stride);
 }
 
 static const char *fusable_activation(const hn_node_info *node)
@@ -379,6 +456,6 @@ static const char *fusable_activation(const hn_node_info *node)
 
 const hn_op hn_op_dense = {
     .name = "dense", .attributes = attributes, .attribute_count = 3, .min_inputs = 1, .max_inputs = 1,
-    .flags = HN_OP_READS_OUTPUT | HN_OP_MIXES, .describe = describe, .saved_sizes = saved_sizes, .work = work,
-    .forward = forward, .backward = backward, .fusable_activation = fusable_activation, .resolve = resolve,
+    .flags = HN_OP_READS_OUTPUT | HN_OP_MIXES, .describe = describe, .saved_sizes = saved_sizes,
+    .scratch_size = scratch_size, .work = work, .forward = forward, .backward = backward, .fusable_activation = fusable_activation, .resolve = resolve,
 };

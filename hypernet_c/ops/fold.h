@@ -53,10 +53,13 @@ static inline void *hn_scratch_kernels(const hn_op_call *call, int32_t worker)
 {
     return (char *)call->scratch + (size_t)worker * call->scratch_stride;
 }
+static inline size_t hn_scratch_kernels_size(const hn_kernels *kernels)
+{
+    return (kernels->scratch + HN_SCRATCH_ALIGNMENT - 1) / HN_SCRATCH_ALIGNMENT * HN_SCRATCH_ALIGNMENT;
+}
 static inline void *hn_scratch_op(const hn_op_call *call, int32_t worker)
 {
-    size_t first = (call->kernels->scratch + HN_SCRATCH_ALIGNMENT - 1) / HN_SCRATCH_ALIGNMENT * HN_SCRATCH_ALIGNMENT;
-    return (char *)hn_scratch_kernels(call, worker) + first;
+    return (char *)hn_scratch_kernels(call, worker) + hn_scratch_kernels_size(call->kernels);
 }
 
 /* A contiguous view of `size` elements a row, for saved arrays. */

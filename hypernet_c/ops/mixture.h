@@ -1,4 +1,4 @@
-/* Products with a kernel that comes as a mixture: they are made from the factors and terms, and the kernel never is. */
+/* Weights that come as a mixture: products with a kernel that is never made, and columns of weights that are. */
 #ifndef HN_OPS_MIXTURE_H
 #define HN_OPS_MIXTURE_H
 
@@ -16,5 +16,25 @@ void hn_mixed_forward(const hn_mixed_product *product, const hn_view *x, const h
 
 /* The gradients that the mixture wants, and dx = dz W^T where dx has data. */
 void hn_mixed_backward(const hn_mixed_product *product, const hn_view *x, const hn_view *dz, const hn_view *dx);
+
+/* A call that makes columns of weights from a mixture, or takes their gradients back to it. */
+typedef struct hn_mixture_call {
+    const hn_kernels *kernels;
+    const hn_mixture *mixture;
+    int32_t threads;
+    int64_t groups;
+    void *scratch;                     /* a thread, `scratch_stride` apart: the kernels', then hn_mixture_scratch bytes */
+    size_t scratch_stride;
+} hn_mixture_call;
+
+size_t hn_mixture_scratch(hn_dtype dtype);
+size_t hn_mixture_partial(const hn_kernels *kernels, int64_t groups, int64_t count); /* SIZE_MAX: overflows */
+
+/* Columns first .. first + count - 1 of the terms (their elements in order) of every group into tile (groups, count)
+   with leading dimension `ld`: factors terms + constants. */
+void hn_mixture_make(const hn_mixture_call *call, int64_t first, int64_t count, void *tile, int64_t ld);
+
+/* The gradient of those columns, to the gradients of terms, factors and constants[0] that are wanted. */
+void hn_mixture_pull(const hn_mixture_call *call, int64_t first, int64_t count, const void *tile, int64_t ld);
 
 #endif

@@ -86,6 +86,11 @@ typedef struct hn_mixture {
     void *term_gradient;               /* like terms */
     void *constant_gradient;           /* that of constants[0] */
     int term_accumulate, constant_accumulate; /* 0: overwrite */
+    /* 0: the entry is never made; else so many of its rows at a time are, for all groups, in memory of the caller */
+    int64_t slice;
+    void *tile, *tile_gradient;        /* (groups, slice x out); tile_gradient: backward */
+    int64_t tile_stride;               /* elements from group to group */
+    void *partial;                     /* backward: hn_mixture_partial bytes */
 } hn_mixture;
 
 /* One weight entry for one call. */

@@ -130,3 +130,25 @@ void hn_product_run(const hn_product *p, int32_t threads, hn_product_body body, 
     else if (chunks > 1)
         hn_parallel(threads, chunks, p->work, body, context);
 }
+
+typedef struct multiply_job {
+    const hn_product *product;
+    char *scratch;
+    size_t scratch_stride;
+} multiply_job;
+
+static void multiply_body(void *context, int64_t chunk, int32_t worker)
+{
+    const multiply_job *job = context;
+    for (int64_t item = chunk * job->product->item_block; item < hn_product_end(job->product, chunk); item++) {
+        hn_product_block block = hn_product_block_at(job->product, item);
+        hn_product_run_block(job->product, &block, job->scratch + (size_t)worker * job->scratch_stride);
+    }
+}
+
+void hn_product_multiply(hn_product *product, int32_t threads, void *scratch, size_t scratch_stride)
+{
+    multiply_job job = {product, scratch, scratch_stride};
+    hn_product_cut(product);
+    hn_product_run(product, threads, multiply_body, &job);
+}

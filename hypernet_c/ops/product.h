@@ -47,4 +47,7 @@ typedef void (*hn_product_body)(void *context, int64_t chunk, int32_t worker);
 void hn_product_run(const hn_product *product, int32_t threads, hn_product_body body, void *context);
 int64_t hn_product_end(const hn_product *product, int64_t chunk);
 
+/* Cuts and computes the whole product. scratch: a block of `scratch_stride` bytes a thread, each for the kernels. */
+void hn_product_multiply(hn_product *product, int32_t threads, void *scratch, size_t scratch_stride);
+
 #endif

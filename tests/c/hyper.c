@@ -18,6 +18,9 @@ static const hyper_limits cuts[] = {
 };
 enum { CUTS = sizeof cuts / sizeof *cuts };
 
+static const hn_order orders[] = {HN_ORDER_WEIGHTS, HN_ORDER_SLICES, HN_ORDER_MIXTURE};
+enum { ORDERS = sizeof orders / sizeof *orders };
+
 /* 1 if the generator's head is one whose rows can be mixed. */
 static int mixes(int generator)
 {
@@ -115,13 +118,13 @@ static void test_predict(void)
     for (int generator = 0; generator < G_COUNT; generator++)
         for (int target = 0; target < T_COUNT; target++)
             for (int m = 0; m < M_COUNT; m++)
-                for (int turn = 0; turn < 2 * CUTS; turn++) {
-                    int cut = turn / 2;
+                for (int turn = 0; turn < ORDERS * CUTS; turn++) {
+                    int cut = turn / ORDERS;
                     spec s = {.generator = generator, .target = target, .mode = m, .groups = 7, .rows = 3,
                               .dtype = (cut + m) % 2 ? HN_FLOAT64 : HN_FLOAT32, .limits = cuts[cut],
                               .partial = (generator + target + cut) % 2, .base = (target + m + cut) % 2,
                               .theta_shared = (target + cut) % 2,
-                              .order = turn % 2 ? HN_ORDER_MIXTURE : HN_ORDER_WEIGHTS};
+                              .order = orders[turn % ORDERS]};
                     if (s.order == HN_ORDER_WEIGHTS || mixes(generator))
                         check_predict(&s);
                 }
@@ -239,12 +242,12 @@ static void test_gradients(void)
                               .dtype = HN_FLOAT64, .limits = cuts[cut], .partial = turn % 2, .base = turn / 2 % 2,
                               .theta_shared = turn % 2, .losses = (turn / 2 + m) % 3 != 0, .training = turn % 3 != 0};
                     s.penalties = s.losses && (turn + m) % 2;
-                    s.order = HN_ORDER_WEIGHTS;
-                    check_gradients(&s);
-                    s.order = HN_ORDER_MIXTURE;
-                    s.penalties = 0;
-                    if (mixes(generator))
-                        check_gradients(&s);
+                    for (int i = 0; i < ORDERS; i++) {
+                        s.order = orders[i];
+                        s.penalties = s.penalties && s.order == HN_ORDER_WEIGHTS;
+                        if (s.order == HN_ORDER_WEIGHTS || mixes(generator))
+                            check_gradients(&s);
+                    }
                 }
 }
 
@@ -329,8 +332,10 @@ static void test_blocks(void)
                       .dtype = HN_FLOAT64, .training = 1, .losses = 1, .penalties = 1, .partial = turn % 2,
                       .base = turn / 2 % 2, .theta_shared = generator % 2};
             check_cuts(s);
-            s.order = HN_ORDER_MIXTURE;
             s.penalties = 0;
+            s.order = HN_ORDER_SLICES;
+            check_cuts(s);
+            s.order = HN_ORDER_MIXTURE;
             check_cuts(s);
             s.dtype = turn % 2 ? HN_FLOAT32 : HN_FLOAT64;
             s.groups = 150;
@@ -338,6 +343,8 @@ static void test_blocks(void)
             if (turn % 2) /* many blocks, side by side; else threads work together inside a large one */
                 s.limits = (hyper_limits){.groups = 6, .rows = turn % 3 ? 20 : 200, .kept_groups = 5,
                                           .keep = turn % 4 == 1};
+            check_threads(&s);
+            s.order = HN_ORDER_SLICES;
             check_threads(&s);
             s.order = HN_ORDER_BY_COST;
             s.rows = 1;

@@ -305,9 +305,9 @@ static void make_data(world *w)
 /* Forces a cut. What is complete only at the end of a block must be kept: the library sees to that too. */
 static void set_limits(world *w, const hyper_limits *limits)
 {
-    for (int i = 0; i < 4; i++) {
-        int mode = i / 2;
-        hyper_limits *to = &w->hyper->limits[mode][i % 2];
+    for (int i = 0; i < 2 * HYPER_WAYS; i++) {
+        int mode = i / HYPER_WAYS;
+        hyper_limits *to = &w->hyper->limits[mode][i % HYPER_WAYS];
         *to = *limits;
         if (mode == HN_MODE_TRAINING && (w->hyper->shared || w->hyper->head->identity))
             to->keep = 1;

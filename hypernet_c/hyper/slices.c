@@ -1,0 +1,87 @@
+/* Kernels that are made slice by slice: some rows for all groups of a block, used while they are in the cache. The head
+   is read once a block, the layer's results once a slice: a slice has at least as many rows as the group has, and a
+   block as many groups as fit then. */
+#include "hyper_internal.h"
+
+enum { MIB = 1024 * 1024 };
+
+static const double tile_bytes[] = {[HN_MODE_INFERENCE] = 1.5 * MIB, [HN_MODE_TRAINING] = 1.5 * MIB};
+static const double bytes_most = 16.0 * MIB; /* where groups would be fewer than the least */
+enum { GROUPS_LEAST = 24, ROWS_LEAST = 16, FORCED_SLICES = 3 }; /* forced: of small kernels, too */
+
+/* Groups, or rows, that fit: at least one. */
+static int64_t fitting(double bytes, double each)
+{
+    double count = bytes / each;
+    return count < 1.0 ? 1 : count > (double)INT32_MAX ? INT32_MAX : (int64_t)count;
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static double row_bytes(const hn_hyper *hyper, const hn_node_product *product)
+{
+    return (double)product->out * (double)hyper->element;
+}
+
+/* Rows of a slice for which the results of `rows` rows of a group are worth coming and going. */
+static int64_t rows_wanted(const hn_node_product *product, int64_t rows)
+{
+    double together = (double)rows * (double)product->positions;
+    int64_t wanted = together < (double)product->in ? (int64_t)together : product->in;
+    return smaller(larger(wanted, ROWS_LEAST), product->in);
+}
+
+int hn_hyper_slices_serve(const hn_node_product *product, hn_mode mode, size_t element)
+{
+    return (double)product->in * (double)product->out * (double)element * GROUPS_LEAST > 2.0 * tile_bytes[mode];
+}
+
+int64_t hn_hyper_slice_groups(const hn_hyper *hyper, hn_mode mode, int64_t rows)
+{
+    int64_t groups = INT32_MAX;
+    for (int32_t i = 0; i < hyper->node_count; i++) {
+        const hyper_node *node = &hyper->nodes[i];
+        if (!node->apart[mode][HYPER_SLICED])
+            continue;
+        double each = row_bytes(hyper, &node->product) * (double)rows_wanted(&node->product, rows);
+        groups = smaller(groups, larger(fitting(tile_bytes[mode], each),
+                                        smaller(GROUPS_LEAST, fitting(bytes_most, each))));
+    }
+    return groups;
+}
+
+int64_t hn_hyper_slice_rows(const hn_hyper *hyper, hn_mode mode, const hn_node_product *product, int64_t groups,
+                            int64_t rows)
+{
+    double each = row_bytes(hyper, product) * (double)groups;
+    int64_t wanted = larger(rows_wanted(product, rows), fitting(tile_bytes[mode], each));
+    if (hyper->order == HN_ORDER_SLICES)
+        wanted = smaller(wanted, (product->in + FORCED_SLICES - 1) / FORCED_SLICES);
+    return smaller(product->in, smaller(wanted, fitting(bytes_most, each)));
+}
+
+int64_t hn_hyper_slice_elements(const hn_hyper *hyper, hn_mode mode, int64_t groups)
+{
+    int64_t most = 0, padding;
+    for (int32_t i = 0; i < hyper->node_count; i++) {
+        const hn_node_product *product = &hyper->nodes[i].product;
+        if (!hyper->nodes[i].apart[mode][HYPER_SLICED])
+            continue;
+        double kernel = row_bytes(hyper, product) * (double)product->in * (double)groups;
+        double largest = kernel < bytes_most ? kernel : bytes_most; /* or one row of one group, if that is larger */
+        int64_t elements = (int64_t)(largest / (double)hyper->element);
+        most = larger(most, larger(elements, product->out));
+    }
+    if (most > 0 && (__builtin_mul_overflow(groups, hn_hyper_padded(hyper, 1) * 2, &padding) ||
+                     __builtin_add_overflow(most, padding, &most)))
+        return -1;
+    return most;
+}
