@@ -360,6 +360,91 @@ static void test_optimizer_nan(const test *t, int64_t number)
             fail(t, "weight %lld is %g", (long long)i, get(t, args.weights, i));
 }
 
+/* What a slot held before a step without a gradient. BORN: nothing, but a gradient too small for it. */
+typedef enum held { ORDINARY, SUBNORMAL, BECOMES_SUBNORMAL, STAYS_NORMAL, NOT_A_NUMBER, BORN, HELD_COUNT } held;
+
+/* What a step multiplies a slot by. */
+static double decay_of(hn_optimizer_kind kind, int slot)
+{
+    static const double decays[HN_OPTIMIZER_KIND_COUNT][3] = {
+        [HN_OPTIMIZER_SGD] = {0.9}, [HN_OPTIMIZER_RMSPROP] = {0.9, 0.9, 0.8}, [HN_OPTIMIZER_ADAM] = {0.9, 0.999, 1}};
+    return decays[kind][slot];
+}
+
+/* Every case of `held` in one slot, at random places; which one goes to `cases`. */
+static void hold(const test *t, hn_optimizer_kind kind, hn_optimizer_args *args, int slot, held *cases)
+{
+    const double least = t->dtype == HN_FLOAT32 ? (double)FLT_MIN : DBL_MIN, decay = decay_of(kind, slot);
+    const int squares = (kind == HN_OPTIMIZER_RMSPROP && slot == 0) || (kind == HN_OPTIMIZER_ADAM && slot > 0);
+    void *gradient = array_new(t, 1, args->count, 1);
+    args->gradient = gradient;
+    for (int64_t i = 0; i < args->count; i++) {
+        held is = (held)random_below(HELD_COUNT);
+        if (slot == 2 && (is == BORN || (is == BECOMES_SUBNORMAL && decay == 1)))
+            is = SUBNORMAL; /* these slots hear of a gradient through the others only */
+        cases[i] = is;
+        double sign = one_in(2) && !squares ? -1 : 1, value = 0;
+        if (is == SUBNORMAL)
+            value = one_in(2) ? t->smallest : least * fmin(fabs(random_real()), 0.99);
+        else if (is == BECOMES_SUBNORMAL)
+            value = least * (1 + 1 / decay) / 2;
+        else if (is == STAYS_NORMAL)
+            value = 1.5 * least / decay;
+        else if (is == NOT_A_NUMBER)
+            value = (double)NAN;
+        if (is != ORDINARY)
+            set(t, args->slots[slot], i, sign * value);
+        if (is != ORDINARY && kind == HN_OPTIMIZER_ADAM && slot == 2)
+            set(t, args->slots[1], i, 0); /* slot 2 is the largest so far of slot 1 */
+        if (is == BORN)
+            set(t, gradient, i, sign * (squares ? sqrt(least) : least) / 2);
+        else if (is != ORDINARY)
+            set(t, gradient, i, 0);
+    }
+}
+
+/* Slots that are subnormal, or become so, are stored as 0; nan stays. */
+static void test_optimizer_subnormal(const test *t, int64_t number)
+{
+    hn_optimizer_kind kind = (hn_optimizer_kind)(number % HN_OPTIMIZER_KIND_COUNT);
+    const double least = t->dtype == HN_FLOAT32 ? (double)FLT_MIN : DBL_MIN;
+    const int slot = kind == HN_OPTIMIZER_SGD ? 0 : (int)random_below(3);
+    const int64_t count = 1 + random_size(100);
+    static held cases[MOST];
+    hn_optimizer_args args, twin;
+    shape("optimizer %d, slot %d subnormal, n %lld", (int)kind, slot, (long long)count);
+    do {
+        args = (hn_optimizer_args){.count = count};
+        random_optimizer(t, kind, &args);
+    } while (!args.slots[slot]);
+    args.delta = NULL;
+    hold(t, kind, &args, slot, cases);
+    size_t bytes = (size_t)count * t->element;
+    twin = args;
+    twin.weights = memcpy(before[3], args.weights, bytes);
+    for (int s = 0; s < 3; s++)
+        if (args.slots[s])
+            twin.slots[s] = memcpy(before[s], args.slots[s], bytes);
+    t->reference->optimizer(kind, &twin);
+    t->kernels->optimizer(kind, &args);
+    for (int64_t i = 0; i < count; i++) {
+        double got = get(t, args.slots[slot], i), wanted = get(t, twin.slots[slot], i);
+        if (cases[i] != ORDINARY) {
+            if (cases[i] == NOT_A_NUMBER ? !isnan(wanted) : (wanted != 0) != (cases[i] == STAYS_NORMAL))
+                fail(t, "slot[%lld] of the reference is %g in case %d", (long long)i, wanted, (int)cases[i]);
+            compare(t, "slot", i, got, wanted, 4 * t->epsilon * fabs(wanted));
+        }
+        for (int s = 0; s < 3; s++)
+            if (args.slots[s] && get(t, args.slots[s], i) != 0 && fabs(get(t, args.slots[s], i)) < least)
+                fail(t, "slot %d[%lld] is left with %g", s, (long long)i, get(t, args.slots[s], i));
+        if (isnan(get(t, args.weights, i)) != isnan(get(t, twin.weights, i)))
+            fail(t, "weight %lld is %g", (long long)i, get(t, args.weights, i));
+    }
+    for (int s = 0; s < 5; s++)
+        if (s < 2 || args.slots[s - 2])
+            array_check(t, s);
+}
+
 static void run(const test *t, int64_t shapes)
 {
     test_centered(t);
@@ -369,6 +454,8 @@ static void run(const test *t, int64_t shapes)
             test_loss(t, number);
         else if (i % 2)
             test_loss_nan(t, number);
+        else if (i % 16 == 8)
+            test_optimizer_subnormal(t, number);
         else if (i % 16)
             test_optimizer(t, number);
         else
