@@ -41,11 +41,9 @@ static double row_largest(const test *t, const void *x, int64_t first, int64_t c
 
 /* y = e / sum: x - max is rounded (eps / 2 |x - max|), then exp, a sum of `cols`, a division. In log-softmax the same
    difference, log(sum) and their difference are rounded, and the sum's error counts as it is. */
-static void test_softmax_forward(const test *t, int64_t rows, int64_t cols, int logarithm)
+static void check_softmax_forward(const test *t, const void *x, int64_t rows, int64_t cols, int logarithm)
 {
     int64_t n = rows * cols;
-    void *x = array_place(IN, n * (int64_t)t->element);
-    fill_logits(t, x, n);
     void *y = array_new(t, OUT, n, 1), *in_place = array_copy(t, AGAIN, x, n);
     const hn_kernels *kernels = t->kernels, *reference = t->reference;
     (logarithm ? kernels->log_softmax_forward : kernels->softmax_forward)(rows, cols, x, y);
@@ -72,6 +70,35 @@ static void test_softmax_forward(const test *t, int64_t rows, int64_t cols, int 
     }
     array_check(t, OUT);
     array_check(t, AGAIN);
+}
+
+static void test_softmax_forward(const test *t, int64_t rows, int64_t cols, int logarithm)
+{
+    void *x = array_place(IN, rows * cols * (int64_t)t->element);
+    fill_logits(t, x, rows * cols);
+    check_softmax_forward(t, x, rows, cols, logarithm);
+}
+
+/* Every width of a row that stays in registers, and some beyond: rows of equal numbers, and rows with one of what makes
+   others 0 or nan, between ordinary ones, which in place must not feel them. */
+static void test_softmax_short(const test *t)
+{
+    enum { ROWS = 10, WIDEST = 2 * 16 + 3 };
+    const double specials[] = {(double)NAN, -(double)INFINITY, (double)INFINITY};
+    for (int64_t cols = 1; cols <= WIDEST; cols++)
+        for (int64_t rows = 1; rows <= ROWS; rows++) {
+            snprintf(shape_text, sizeof shape_text, "softmax of short rows, rows %lld cols %lld", (long long)rows,
+                     (long long)cols);
+            void *x = array_new(t, IN, rows * cols, 5);
+            for (int64_t row = 0; row < rows; row++) {
+                int64_t kind = random_below(6), first = row * cols; /* 3: equal numbers, 4 and 5: ordinary ones */
+                if (kind < 3)
+                    set(t, x, first + random_below(cols), specials[kind]);
+                for (int64_t j = 1; kind == 3 && j < cols; j++)
+                    set(t, x, first + j, get(t, x, first));
+            }
+            check_softmax_forward(t, x, rows, cols, 0);
+        }
 }
 
 /* softmax: y (dy - sum(dy y)), log-softmax: dy - exp(y) sum(dy): a sum of `cols` products and a few roundings. */
@@ -253,6 +280,7 @@ static void run(const test *t, int64_t shapes)
 {
     static const char *const names[] = {"softmax", "log_softmax", "column_sum", "layer_norm_forward",
                                         "layer_norm_backward"};
+    test_softmax_short(t);
     test_layer_norm_long(t);
     shapes_tried--; /* not a random one */
     for (int64_t i = 0; i < shapes; i++) {
