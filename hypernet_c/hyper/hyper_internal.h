@@ -11,8 +11,8 @@ typedef struct hyper_columns {
     int64_t first, count, at;
 } hyper_columns;
 
-/* How generated kernels come to the target in a run: made as a whole, or some of them apart from the other weights: never
-   made, or slice by slice. */
+/* How generated kernels come to the target in a run: made as a whole, or some of them apart from the other weights:
+   never made, or slice by slice. */
 typedef enum hyper_way { HYPER_MADE = 0, HYPER_MIXED, HYPER_SLICED, HYPER_WAYS } hyper_way;
 
 /* A node of the target, with or without generated weights. Its columns of theta lie together. */

@@ -10,7 +10,7 @@ static const int64_t groups_least[] = {[HN_MODE_INFERENCE] = 24, [HN_MODE_TRAINI
 static const double activation_bytes[] = {[HN_MODE_INFERENCE] = 1.0 * MIB, [HN_MODE_TRAINING] = 2.0 * MIB};
 static const double bytes_most = 16.0 * MIB;  /* where the wish for more groups or rows meets large ones */
 static const int64_t groups_apart[] = {[HN_MODE_INFERENCE] = 96, [HN_MODE_TRAINING] = 256};
-static const double sliced_activation_bytes = 64.0 * MIB; /* of a run that makes large kernels in slices: of all its rows */
+static const double sliced_activation_bytes = 64.0 * MIB; /* of a block whose large kernels are made in slices */
 enum { GROUPS_MOST = 1024, GROUPS_STEP = 6, ROWS_LEAST = 64 };
 
 static int64_t divide_up(int64_t a, int64_t b)

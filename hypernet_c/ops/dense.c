@@ -457,5 +457,6 @@ static const char *fusable_activation(const hn_node_info *node)
 const hn_op hn_op_dense = {
     .name = "dense", .attributes = attributes, .attribute_count = 3, .min_inputs = 1, .max_inputs = 1,
     .flags = HN_OP_READS_OUTPUT | HN_OP_MIXES, .describe = describe, .saved_sizes = saved_sizes,
-    .scratch_size = scratch_size, .work = work, .forward = forward, .backward = backward, .fusable_activation = fusable_activation, .resolve = resolve,
+    .scratch_size = scratch_size, .work = work, .forward = forward, .backward = backward,
+    .fusable_activation = fusable_activation, .resolve = resolve,
 };

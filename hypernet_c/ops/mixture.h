@@ -23,8 +23,8 @@ typedef struct hn_mixture_call {
     const hn_mixture *mixture;
     int32_t threads;
     int64_t groups;
-    void *scratch;                     /* a thread, `scratch_stride` apart: the kernels', then hn_mixture_scratch bytes */
-    size_t scratch_stride;
+    void *scratch;                     /* a block a thread: the kernels' scratch, then hn_mixture_scratch bytes */
+    size_t scratch_stride;             /* bytes from block to block */
 } hn_mixture_call;
 
 size_t hn_mixture_scratch(hn_dtype dtype);

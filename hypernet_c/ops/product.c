@@ -3,9 +3,9 @@
 #include "fold.h"
 #include "../base/threads.h"
 
-/* Rough speeds: operations and bytes a nanosecond. Blocks are cut as if bytes came from memory; whether to wake a thread
-   is asked as if they came from a cache. The length of a chunk, the longest of a block, and the shortest useful sides;
-   fewer columns than the least cost as much. */
+/* Rough speeds: operations and bytes a nanosecond. Blocks are cut as if bytes came from memory; whether it pays to wake
+   a thread is asked as if they came from a cache. The length of a chunk, the longest of a block, and the shortest useful
+   sides; fewer columns than the least cost as much. */
 static const double flops_per_ns = 60.0, bytes_per_ns = 8.0, cached_bytes_per_ns = 32.0;
 static const double chunk_ns = 25000.0, block_ns = 1e7;
 enum { ROWS_MIN = 96, COLUMNS_MIN = 128, ROWS_STEP = 48, COLUMNS_STEP = 64, BLOCKS_MAX = 64,
@@ -62,7 +62,7 @@ void hn_product_cut(hn_product *p)
     p->items = p->counts[0] * each;
     p->work = ((arithmetic + moved * element / cached_bytes_per_ns) * inner + 20.0) * (double)p->counts[0];
     double chunks = one * (double)p->counts[0] / chunk_ns; /* even ones */
-    p->item_block = chunks <= 1.0 ? p->items : chunks >= (double)p->items ? 1 : divide_up(p->items, (int64_t)chunks + 1);
+    p->item_block = chunks >= (double)p->items ? 1 : divide_up(p->items, chunks <= 1.0 ? 1 : (int64_t)chunks + 1);
     if (p->item_block < 1)
         p->item_block = 1;
 }

@@ -12,15 +12,32 @@ typedef struct product {
 
 static const char *const form_names[] = {"NN", "NT", "TN"};
 
-static product random_product(void)
+static void random_sizes(product *p)
+{
+    do {
+        p->m = random_size(one_in(4) ? 6 : 700);
+        p->n = random_size(9000);
+        p->k = random_size(one_in(4) ? 8 : 1400);
+    } while ((double)p->m * (double)p->n * (double)p->k > WORK || p->n * p->k > WORK || p->m * p->n > WORK);
+    p->form = (hn_gemm_form)random_below(HN_GEMM_FORM_COUNT);
+}
+
+/* Every form with 1 to 48 columns in turn: few panels, of which the last has any number of vectors. */
+static void narrow_sizes(product *p, int64_t number)
+{
+    p->n = 1 + number % 48;
+    p->form = (hn_gemm_form)(number / 48 % HN_GEMM_FORM_COUNT);
+    p->m = 6 + random_below(55);
+    p->k = 1 + random_below(300);
+}
+
+static product random_product(int64_t number)
 {
     product p;
-    do {
-        p.m = random_size(one_in(4) ? 6 : 700);
-        p.n = random_size(9000);
-        p.k = random_size(one_in(4) ? 8 : 1400);
-    } while ((double)p.m * (double)p.n * (double)p.k > WORK || p.n * p.k > WORK || p.m * p.n > WORK);
-    p.form = (hn_gemm_form)random_below(HN_GEMM_FORM_COUNT);
+    if (number % 3 == 0)
+        narrow_sizes(&p, number / 3);
+    else
+        random_sizes(&p);
     int64_t gap = one_in(2) ? random_below(20) : 0;
     int64_t a_rows = p.form == HN_GEMM_TN ? p.k : p.m, a_cols = p.form == HN_GEMM_TN ? p.m : p.k;
     int64_t b_rows = p.form == HN_GEMM_NT ? p.n : p.k, b_cols = p.form == HN_GEMM_NT ? p.k : p.n;
@@ -68,13 +85,13 @@ static void compare_product(const test *t, const product *p, const void *got, co
     }
 }
 
-static void test_product(const test *t)
+static void test_product(const test *t, int64_t number)
 {
     static char *work[3];
     for (int i = 0; i < 3; i++)
         if (!work[i] && !(work[i] = malloc(SLOT_BYTES)))
             exit(2);
-    product p = random_product();
+    product p = random_product(number);
     void *a = array_new(t, A, p.sizes[0], 1), *b = array_new(t, B, p.sizes[1], 1);
     void *bias = array_new(t, BIAS, p.sizes[2], 1), *c = array_new(t, C, p.sizes[3], 1);
     if (one_in(8)) {
@@ -110,7 +127,7 @@ static void test_product(const test *t)
 static void run(const test *t, int64_t shapes)
 {
     for (int64_t i = 0; i < shapes; i++)
-        test_product(t);
+        test_product(t, i);
 }
 
 int main(int count, char **arguments)
