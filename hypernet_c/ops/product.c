@@ -4,7 +4,7 @@
 #include "../base/threads.h"
 
 /* Rough speeds: operations and bytes a nanosecond. Blocks are cut as if bytes came from memory; whether it pays to wake
-   a thread is asked as if they came from a cache. The length of a chunk, the longest of a block, and the shortest useful
+   a thread is asked as if they came from a cache. The length of a chunk, the longest of a block, the shortest useful
    sides; fewer columns than the least cost as much. */
 static const double flops_per_ns = 60.0, bytes_per_ns = 8.0, cached_bytes_per_ns = 32.0;
 static const double chunk_ns = 25000.0, block_ns = 1e7;
