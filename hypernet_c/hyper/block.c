@@ -230,8 +230,7 @@ static void mix(hyper_block *block, const hyper_node *node)
     mixture->term_accumulate |= later;
     mixture->constant_accumulate |= later;
     if (block->sizes.way == HYPER_SLICED) {
-        mixture->slice = hn_hyper_slice_rows(hyper, block->workspace->mode, &node->product, block->sizes.groups,
-                                             block->run->rows);
+        mixture->slice = hn_hyper_slice_rows(hyper, &node->product, block->sizes.groups, block->run->rows);
         mixture->tile = block->slice->tile;
         mixture->tile_gradient = block->slice->tile_gradient;
         mixture->tile_stride = hn_hyper_padded(hyper, mixture->slice * node->product.out);

@@ -68,11 +68,11 @@ static int mixing_pays(const hn_hyper *hyper, hn_mode mode, const hyper_node *no
     return mixed_cost(&node->product, mode, width, rows) < made_cost(&node->product, mode, width, rows);
 }
 
-static int slicing_pays(const hn_hyper *hyper, hn_mode mode, const hyper_node *node)
+static int slicing_pays(const hn_hyper *hyper, const hyper_node *node)
 {
     if (hyper->order != HN_ORDER_BY_COST)
         return hyper->order == HN_ORDER_SLICES;
-    return hn_hyper_slices_serve(&node->product, mode, hyper->element);
+    return hn_hyper_slices_serve(&node->product, hyper->element);
 }
 
 static void choose(hn_hyper *hyper, hn_mode mode)
@@ -82,7 +82,7 @@ static void choose(hn_hyper *hyper, hn_mode mode)
     for (int32_t i = 0; i < hyper->node_count; i++) {
         hyper_node *node = &hyper->nodes[i];
         node->apart[mode][HYPER_MIXED] = node->mixable && mixing_pays(hyper, mode, node);
-        node->apart[mode][HYPER_SLICED] = node->mixable && slicing_pays(hyper, mode, node);
+        node->apart[mode][HYPER_SLICED] = node->mixable && slicing_pays(hyper, node);
         int64_t size = node->mixable ? hyper->entry_sizes[node->entries[0]] : 0;
         if (node->apart[mode][HYPER_SLICED] && size > largest)
             largest = size;

@@ -5,9 +5,9 @@
 
 enum { MIB = 1024 * 1024 };
 
-static const double tile_bytes[] = {[HN_MODE_INFERENCE] = 1.5 * MIB, [HN_MODE_TRAINING] = 1.5 * MIB};
-static const double bytes_most = 16.0 * MIB; /* where groups would be fewer than the least */
-enum { GROUPS_LEAST = 24, ROWS_LEAST = 16, FORCED_SLICES = 3 }; /* forced: of small kernels, too */
+static const double tile_bytes = 1.5 * MIB, bytes_most = 32.0 * MIB; /* most: where groups would be fewer than wanted */
+static const double kernel_bytes = 128.0 * 1024.0;                   /* smaller kernels are made as a whole */
+enum { GROUPS_WANTED = 96, ROWS_LEAST = 16, FORCED_SLICES = 3 };     /* forced: of small kernels, too */
 
 /* Groups, or rows, that fit: at least one. */
 static int64_t fitting(double bytes, double each)
@@ -39,9 +39,9 @@ static int64_t rows_wanted(const hn_node_product *product, int64_t rows)
     return smaller(larger(wanted, ROWS_LEAST), product->in);
 }
 
-int hn_hyper_slices_serve(const hn_node_product *product, hn_mode mode, size_t element)
+int hn_hyper_slices_serve(const hn_node_product *product, size_t element)
 {
-    return (double)product->in * (double)product->out * (double)element * GROUPS_LEAST > 2.0 * tile_bytes[mode];
+    return (double)product->in * (double)product->out * (double)element > kernel_bytes;
 }
 
 int64_t hn_hyper_slice_groups(const hn_hyper *hyper, hn_mode mode, int64_t rows)
@@ -52,17 +52,15 @@ int64_t hn_hyper_slice_groups(const hn_hyper *hyper, hn_mode mode, int64_t rows)
         if (!node->apart[mode][HYPER_SLICED])
             continue;
         double each = row_bytes(hyper, &node->product) * (double)rows_wanted(&node->product, rows);
-        groups = smaller(groups, larger(fitting(tile_bytes[mode], each),
-                                        smaller(GROUPS_LEAST, fitting(bytes_most, each))));
+        groups = smaller(groups, larger(fitting(tile_bytes, each), smaller(GROUPS_WANTED, fitting(bytes_most, each))));
     }
     return groups;
 }
 
-int64_t hn_hyper_slice_rows(const hn_hyper *hyper, hn_mode mode, const hn_node_product *product, int64_t groups,
-                            int64_t rows)
+int64_t hn_hyper_slice_rows(const hn_hyper *hyper, const hn_node_product *product, int64_t groups, int64_t rows)
 {
     double each = row_bytes(hyper, product) * (double)groups;
-    int64_t wanted = larger(rows_wanted(product, rows), fitting(tile_bytes[mode], each));
+    int64_t wanted = larger(rows_wanted(product, rows), fitting(tile_bytes, each));
     if (hyper->order == HN_ORDER_SLICES)
         wanted = smaller(wanted, (product->in + FORCED_SLICES - 1) / FORCED_SLICES);
     return smaller(product->in, smaller(wanted, fitting(bytes_most, each)));
