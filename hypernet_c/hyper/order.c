@@ -6,7 +6,7 @@
      inference   H m + touch + R m              R (H + 1) m w
      training    3 H m + touch + R (2 + i) m    R (H + 1) (3 + i) m w
 
-   m: a multiply-add in a product that fills the register tiles. touch: W goes to the tile and back, in training with
+   m: a multiply-add in a product that fills the register tiles of the instruction set. touch: W goes to the tile and back, in training with
    its gradient. i: 1 if the gradient of x is wanted. w > 1: panels of TILE columns are computed as a whole, and the
    products (g_k x_i) take as long as `operand` panels. The constants were measured; benchmarks/orders.py compares the
    choice with every order forced.
@@ -14,18 +14,26 @@
    Where W is made and large, it is made in slices (slices.c) that meet x while they are in the cache. */
 #include "hyper_internal.h"
 
-static const double multiply_add = 1.0 / 42.0, touch[] = {[HN_MODE_INFERENCE] = 0.13, [HN_MODE_TRAINING] = 1.3};
+static const double wide_multiply_add = 1.0 / 72.0, usual_multiply_add = 1.0 / 42.0; /* wide: AVX-512 */
+static const double touch[] = {[HN_MODE_INFERENCE] = 0.13, [HN_MODE_TRAINING] = 1.3};
 static const double operand = 0.3;
 enum { TILE = 16, ROWS_MOST = 8, GROUPS_LEAST = 24 }; /* fewer groups do not pay for the passes over the terms */
 
-static double made_cost(const hn_node_product *product, hn_mode mode, double width, double rows)
+static double multiply_add_of(const hn_hyper *hyper)
 {
+    return hn_plan_kernels(hyper->target)->isa == HN_ISA_AVX512 ? wide_multiply_add : usual_multiply_add;
+}
+
+static double made_cost(const hn_hyper *hyper, const hn_node_product *product, hn_mode mode, double rows)
+{
+    double width = (double)hyper->width, multiply_add = multiply_add_of(hyper);
     double passes = mode == HN_MODE_INFERENCE ? 1.0 : 2.0 + product->inner;
     return (mode == HN_MODE_INFERENCE ? 1.0 : 3.0) * width * multiply_add + touch[mode] + rows * passes * multiply_add;
 }
 
-static double mixed_cost(const hn_node_product *product, hn_mode mode, double width, double rows)
+static double mixed_cost(const hn_hyper *hyper, const hn_node_product *product, hn_mode mode, double rows)
 {
+    double width = (double)hyper->width, multiply_add = multiply_add_of(hyper);
     double passes = mode == HN_MODE_INFERENCE ? 1.0 : 3.0 + product->inner;
     int64_t panels = (product->out + TILE - 1) / TILE;
     double columns = ((double)panels + operand) * TILE / (double)product->out;
@@ -53,8 +61,8 @@ static int64_t rows_that_pay(const hn_hyper *hyper, hn_mode mode)
             if (!node->apart[mode][HYPER_MIXED])
                 continue;
             double weights = (double)(product->in * product->out), each = (double)((rows + 1) * product->positions);
-            made += weights * made_cost(product, mode, (double)hyper->width, each);
-            mixed += weights * mixed_cost(product, mode, (double)hyper->width, each);
+            made += weights * made_cost(hyper, product, mode, each);
+            mixed += weights * mixed_cost(hyper, product, mode, each);
         }
     }
     return rows;
@@ -62,17 +70,17 @@ static int64_t rows_that_pay(const hn_hyper *hyper, hn_mode mode)
 
 static int mixing_pays(const hn_hyper *hyper, hn_mode mode, const hyper_node *node)
 {
-    double rows = (double)node->product.positions, width = (double)hyper->width;
+    double rows = (double)node->product.positions;
     if (hyper->order != HN_ORDER_BY_COST)
         return hyper->order == HN_ORDER_MIXTURE;
-    return mixed_cost(&node->product, mode, width, rows) < made_cost(&node->product, mode, width, rows);
+    return mixed_cost(hyper, &node->product, mode, rows) < made_cost(hyper, &node->product, mode, rows);
 }
 
-static int slicing_pays(const hn_hyper *hyper, const hyper_node *node)
+static int slicing_pays(const hn_hyper *hyper, hn_mode mode, const hyper_node *node)
 {
     if (hyper->order != HN_ORDER_BY_COST)
         return hyper->order == HN_ORDER_SLICES;
-    return hn_hyper_slices_serve(&node->product, hyper->element);
+    return hn_hyper_slices_serve(&node->product, mode, hyper->element);
 }
 
 static void choose(hn_hyper *hyper, hn_mode mode)
@@ -82,7 +90,7 @@ static void choose(hn_hyper *hyper, hn_mode mode)
     for (int32_t i = 0; i < hyper->node_count; i++) {
         hyper_node *node = &hyper->nodes[i];
         node->apart[mode][HYPER_MIXED] = node->mixable && mixing_pays(hyper, mode, node);
-        node->apart[mode][HYPER_SLICED] = node->mixable && slicing_pays(hyper, node);
+        node->apart[mode][HYPER_SLICED] = node->mixable && slicing_pays(hyper, mode, node);
         int64_t size = node->mixable ? hyper->entry_sizes[node->entries[0]] : 0;
         if (node->apart[mode][HYPER_SLICED] && size > largest)
             largest = size;

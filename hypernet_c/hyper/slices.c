@@ -6,7 +6,8 @@
 enum { MIB = 1024 * 1024 };
 
 static const double tile_bytes = 1.5 * MIB, bytes_most = 32.0 * MIB; /* most: where groups would be fewer than wanted */
-static const double kernel_bytes = 128.0 * 1024.0;                   /* smaller kernels are made as a whole */
+/* Smaller kernels are made as a whole. */
+static const double kernel_bytes[] = {[HN_MODE_INFERENCE] = 0.25 * MIB, [HN_MODE_TRAINING] = 0.125 * MIB};
 enum { GROUPS_WANTED = 96, ROWS_LEAST = 16, FORCED_SLICES = 3 };     /* forced: of small kernels, too */
 
 /* Groups, or rows, that fit: at least one. */
@@ -39,9 +40,9 @@ static int64_t rows_wanted(const hn_node_product *product, int64_t rows)
     return smaller(larger(wanted, ROWS_LEAST), product->in);
 }
 
-int hn_hyper_slices_serve(const hn_node_product *product, size_t element)
+int hn_hyper_slices_serve(const hn_node_product *product, hn_mode mode, size_t element)
 {
-    return (double)product->in * (double)product->out * (double)element > kernel_bytes;
+    return (double)product->in * (double)product->out * (double)element > kernel_bytes[mode];
 }
 
 int64_t hn_hyper_slice_groups(const hn_hyper *hyper, hn_mode mode, int64_t rows)
