@@ -6,10 +6,10 @@
      inference   H m + touch + R m              R (H + 1) m w
      training    3 H m + touch + R (2 + i) m    R (H + 1) (3 + i) m w
 
-   m: a multiply-add in a product that fills the register tiles of the instruction set. touch: W goes to the tile and back, in training with
-   its gradient. i: 1 if the gradient of x is wanted. w > 1: panels of TILE columns are computed as a whole, and the
-   products (g_k x_i) take as long as `operand` panels. The constants were measured; benchmarks/orders.py compares the
-   choice with every order forced.
+   m: a multiply-add in a product that fills the register tiles of the instruction set. touch: W goes to the tile and
+   back, in training with its gradient. i: 1 if the gradient of x is wanted. w > 1: panels of TILE columns are computed
+   as a whole, and the products (g_k x_i) take as long as `operand` panels. The constants were measured;
+   benchmarks/orders.py compares the choice with every order forced.
 
    Where W is made and large, it is made in slices (slices.c) that meet x while they are in the cache. */
 #include "hyper_internal.h"
