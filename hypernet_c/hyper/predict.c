@@ -15,7 +15,10 @@ int hn_hyper_blocks_in_parallel(const hn_hyper *hyper, hn_mode mode, int64_t gro
 {
     if (mode != HN_MODE_INFERENCE || threads == 1)
         return 0;
-    return groups / hn_hyper_sizes_of(hyper, mode, groups, rows, 0).groups >= 2 * (int64_t)threads;
+    hyper_sizes sizes = hn_hyper_sizes_of(hyper, mode, groups, rows, 0);
+    if (sizes.way == HYPER_SLICED) /* a slice is work enough for all, and its memory is large */
+        return 0;
+    return groups / sizes.groups >= 2 * (int64_t)threads;
 }
 
 static void predict_block(void *context, int64_t chunk, int32_t worker)
