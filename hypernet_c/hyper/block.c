@@ -230,10 +230,11 @@ static void mix(hyper_block *block, const hyper_node *node)
     mixture->term_accumulate |= later;
     mixture->constant_accumulate |= later;
     if (block->sizes.way == HYPER_SLICED) {
-        mixture->slice = hn_hyper_slice_rows(hyper, &node->product, block->sizes.groups, block->run->rows);
+        mixture->slice_rows = hn_hyper_slice_rows(hyper, &node->product, block->sizes.groups, block->run->rows);
+        mixture->slice_columns = hn_hyper_slice_columns(hyper, &node->product);
         mixture->tile = block->slice->tile;
         mixture->tile_gradient = block->slice->tile_gradient;
-        mixture->tile_stride = hn_hyper_padded(hyper, mixture->slice * node->product.out);
+        mixture->tile_stride = hn_hyper_padded(hyper, mixture->slice_rows * mixture->slice_columns);
     }
     block->slice->target_sources[node->entries[0]] = (hn_source){.mixture = mixture};
 }

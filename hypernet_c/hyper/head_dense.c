@@ -45,7 +45,7 @@ static void fill(const hn_head_call *call, int64_t first, int64_t count, void *t
     hn_mixture mixture;
     mix(call, first, &mixture);
     hn_mixture_call make = call_of(call, &mixture);
-    hn_mixture_make(&make, 0, count, tile, ld);
+    hn_mixture_make(&make, (hn_stretches){0, 1, count, count}, tile, ld);
 }
 
 static void pull(const hn_head_call *call, int64_t first, int64_t count, const void *tile, int64_t ld)
@@ -53,7 +53,7 @@ static void pull(const hn_head_call *call, int64_t first, int64_t count, const v
     hn_mixture mixture;
     mix(call, first, &mixture);
     hn_mixture_call take = call_of(call, &mixture);
-    hn_mixture_pull(&take, 0, count, tile, ld);
+    hn_mixture_pull(&take, (hn_stretches){0, 1, count, count}, tile, ld);
 }
 
 const hn_head hn_head_dense = {

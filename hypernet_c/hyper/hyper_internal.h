@@ -130,6 +130,7 @@ hyper_way hn_hyper_way(const hn_hyper *hyper, hn_mode mode, int64_t groups, int6
 /* slices.c */
 int hn_hyper_slices_serve(const hn_node_product *product, hn_mode mode, size_t element); /* a kernel of this size */
 int64_t hn_hyper_slice_groups(const hn_hyper *hyper, hn_mode mode, int64_t rows); /* most of a block */
+int64_t hn_hyper_slice_columns(const hn_hyper *hyper, const hn_node_product *product);
 int64_t hn_hyper_slice_rows(const hn_hyper *hyper, const hn_node_product *product, int64_t groups, int64_t rows);
 int64_t hn_hyper_slice_elements(const hn_hyper *hyper, hn_mode mode, int64_t groups); /* of a tile; -1: overflows */
 

@@ -17,7 +17,8 @@
 static const double wide_multiply_add = 1.0 / 72.0, usual_multiply_add = 1.0 / 42.0; /* wide: AVX-512 */
 static const double touch[] = {[HN_MODE_INFERENCE] = 0.13, [HN_MODE_TRAINING] = 1.3};
 static const double operand = 0.3;
-enum { TILE = 16, ROWS_MOST = 8, GROUPS_LEAST = 24 }; /* fewer groups do not pay for the passes over the terms */
+enum { TILE = 16, ROWS_MOST = 8, WEIGHTS_MOST = 1 << 18, /* the terms of larger kernels come and go */
+       GROUPS_LEAST = 24 };                              /* fewer groups do not pay for the passes over the terms */
 
 static double multiply_add_of(const hn_hyper *hyper)
 {
@@ -73,6 +74,8 @@ static int mixing_pays(const hn_hyper *hyper, hn_mode mode, const hyper_node *no
     double rows = (double)node->product.positions;
     if (hyper->order != HN_ORDER_BY_COST)
         return hyper->order == HN_ORDER_MIXTURE;
+    if ((double)node->product.in * (double)node->product.out > WEIGHTS_MOST)
+        return 0;
     return mixed_cost(hyper, &node->product, mode, rows) < made_cost(hyper, &node->product, mode, rows);
 }
 

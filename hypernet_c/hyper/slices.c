@@ -1,6 +1,6 @@
-/* Kernels that are made slice by slice: some rows for all groups of a block, used while they are in the cache. The head
-   is read once a block, the layer's results once a slice: a slice has at least as many rows as the group has, and a
-   block as many groups as fit then. */
+/* Kernels that are made slice by slice: some rows (of wide ones, some columns of them) for all groups of a block, used
+   while they are in the cache. The head is read once a block, the layer's results once a slice: a slice has at least as
+   many rows as the group has, and a block as many groups as fit then. */
 #include "hyper_internal.h"
 
 enum { MIB = 1024 * 1024 };
@@ -8,7 +8,8 @@ enum { MIB = 1024 * 1024 };
 static const double tile_bytes = 1.5 * MIB, bytes_most = 32.0 * MIB; /* most: where groups would be fewer than wanted */
 /* Smaller kernels are made as a whole. */
 static const double kernel_bytes[] = {[HN_MODE_INFERENCE] = 0.25 * MIB, [HN_MODE_TRAINING] = 0.125 * MIB};
-enum { GROUPS_WANTED = 96, ROWS_LEAST = 16, FORCED_SLICES = 3 };     /* forced: of small kernels, too */
+enum { GROUPS_WANTED = 96, ROWS_LEAST = 16, COLUMNS_MOST = 2048, COLUMNS_STEP = 64,
+       FORCED_SLICES = 3 };                                          /* forced: of small kernels, too */
 
 /* Groups, or rows, that fit: at least one. */
 static int64_t fitting(double bytes, double each)
@@ -27,9 +28,23 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+static int64_t divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+int64_t hn_hyper_slice_columns(const hn_hyper *hyper, const hn_node_product *product)
+{
+    int64_t cut = divide_up(product->out, COLUMNS_MOST);
+    if (hyper->order == HN_ORDER_SLICES)
+        return divide_up(product->out, FORCED_SLICES);
+    return smaller(product->out, divide_up(divide_up(product->out, cut), COLUMNS_STEP) * COLUMNS_STEP);
+}
+
+/* Bytes of a row of a slice. */
 static double row_bytes(const hn_hyper *hyper, const hn_node_product *product)
 {
-    return (double)product->out * (double)hyper->element;
+    return (double)hn_hyper_slice_columns(hyper, product) * (double)hyper->element;
 }
 
 /* Rows of a slice for which the results of `rows` rows of a group are worth coming and going. */
@@ -63,7 +78,7 @@ int64_t hn_hyper_slice_rows(const hn_hyper *hyper, const hn_node_product *produc
     double each = row_bytes(hyper, product) * (double)groups;
     int64_t wanted = larger(rows_wanted(product, rows), fitting(tile_bytes, each));
     if (hyper->order == HN_ORDER_SLICES)
-        wanted = smaller(wanted, (product->in + FORCED_SLICES - 1) / FORCED_SLICES);
+        wanted = smaller(wanted, divide_up(product->in, FORCED_SLICES));
     return smaller(product->in, smaller(wanted, fitting(bytes_most, each)));
 }
 
@@ -77,7 +92,7 @@ int64_t hn_hyper_slice_elements(const hn_hyper *hyper, hn_mode mode, int64_t gro
         double kernel = row_bytes(hyper, product) * (double)product->in * (double)groups;
         double largest = kernel < bytes_most ? kernel : bytes_most; /* or one row of one group, if that is larger */
         int64_t elements = (int64_t)(largest / (double)hyper->element);
-        most = larger(most, larger(elements, product->out));
+        most = larger(most, larger(elements, hn_hyper_slice_columns(hyper, product)));
     }
     if (most > 0 && (__builtin_mul_overflow(groups, hn_hyper_padded(hyper, 1) * 2, &padding) ||
                      __builtin_add_overflow(most, padding, &most)))

@@ -163,21 +163,53 @@ static hn_mixture_call weights_of(const dense_call *dense)
                              call->scratch_stride};
 }
 
-/* Rows of the kernel in the slice that begins with row `first`. */
-static int64_t slice_rows(const dense_call *dense, int64_t first)
+/* A block of the kernel, and where its weights are, for group 0. */
+typedef struct dense_slice {
+    int64_t row, rows, column, columns;
+    const void *weights;
+    int64_t group_stride;
+} dense_slice;
+
+/* The whole kernel. */
+static dense_slice whole_of(const dense_call *dense)
 {
-    int64_t most = dense->kernel->mixture->slice;
-    return dense->in - first < most ? dense->in - first : most;
+    return (dense_slice){0, dense->in, 0, dense->units, dense->kernel->data, dense->kernel->group_stride};
 }
 
-/* Makes the slice of the kernel that begins with row `first`; returns its rows. */
-static int64_t make_slice(const dense_call *dense, int64_t first)
+static dense_slice first_slice(const dense_call *dense)
 {
     const hn_mixture *mixture = dense->kernel->mixture;
+    return (dense_slice){0, mixture->slice_rows < dense->in ? mixture->slice_rows : dense->in, 0,
+                         mixture->slice_columns < dense->units ? mixture->slice_columns : dense->units,
+                         mixture->tile, mixture->tile_stride};
+}
+
+/* Goes on to the next slice: the rows of some columns, then the next columns; 0: there is none. */
+static int next_slice(const dense_call *dense, dense_slice *slice)
+{
+    const hn_mixture *mixture = dense->kernel->mixture;
+    slice->row += slice->rows;
+    if (slice->row >= dense->in) {
+        slice->row = 0;
+        slice->column += slice->columns;
+        if (slice->column >= dense->units)
+            return 0;
+    }
+    slice->rows = dense->in - slice->row < mixture->slice_rows ? dense->in - slice->row : mixture->slice_rows;
+    slice->columns = dense->units - slice->column < mixture->slice_columns ? dense->units - slice->column
+                                                                           : mixture->slice_columns;
+    return 1;
+}
+
+static hn_stretches stretches_of(const dense_call *dense, const dense_slice *slice)
+{
+    return (hn_stretches){slice->row * dense->units + slice->column, slice->rows, slice->columns, dense->units};
+}
+
+static void make_slice(const dense_call *dense, const dense_slice *slice)
+{
     hn_mixture_call make = weights_of(dense);
-    int64_t count = slice_rows(dense, first);
-    hn_mixture_make(&make, first * dense->units, count * dense->units, mixture->tile, mixture->tile_stride);
-    return count;
+    hn_mixture_make(&make, stretches_of(dense, slice), dense->kernel->mixture->tile, slice->group_stride);
 }
 
 /* z += b, y = f(z) */
@@ -197,23 +229,24 @@ static void finish_piece(const void *context, int32_t worker, int64_t group, int
         forward_piece(context, worker, group, segment, first, count);
 }
 
-/* The kernel is made slice by slice: z (+)= x[:, slice] W[slice, :]. */
+/* The kernel is made slice by slice: z[:, columns] (+)= x[:, rows] W[rows, columns]. */
 static void forward_sliced(dense_forward *job)
 {
     const dense_call *dense = &job->dense;
     const hn_op_call *call = dense->call;
     const hn_folded_view *x = &job->views[VIEW_X], *z = &job->views[VIEW_Z];
-    for (int64_t first = 0; first < dense->in; first += dense->kernel->mixture->slice) {
-        int64_t count = make_slice(dense, first);
+    dense_slice slice = first_slice(dense);
+    do {
+        make_slice(dense, &slice);
         job->product = (hn_product){
-            .kernels = call->kernels, .form = HN_GEMM_NN, .m = job->fold.rows, .n = dense->units, .k = count,
-            .counts = {job->fold.groups, job->fold.segments, 1}, .accumulate = first > 0,
-            .a = {hn_move(x->data, first, dense->element), x->ld, {x->group, x->segment, 0}},
-            .b = {dense->kernel->mixture->tile, dense->units, {dense->kernel->mixture->tile_stride, 0, 0}},
-            .c = {z->data, z->ld, {z->group, z->segment, 0}},
+            .kernels = call->kernels, .form = HN_GEMM_NN, .m = job->fold.rows, .n = slice.columns, .k = slice.rows,
+            .counts = {job->fold.groups, job->fold.segments, 1}, .accumulate = slice.row > 0,
+            .a = {hn_move(x->data, slice.row, dense->element), x->ld, {x->group, x->segment, 0}},
+            .b = {slice.weights, slice.columns, {slice.group_stride, 0, 0}},
+            .c = {hn_move(z->data, slice.column, dense->element), z->ld, {z->group, z->segment, 0}},
         };
         hn_product_multiply(&job->product, call->threads, call->scratch, call->scratch_stride);
-    }
+    } while (next_slice(dense, &slice));
 }
 
 static void forward_mixed(dense_forward *job, const hn_view *z)
@@ -225,7 +258,7 @@ static void forward_mixed(dense_forward *job, const hn_view *z)
     const hn_view *const views[] = {&call->inputs[0], &call->output, z};
     job->fold.views = job->views;
     hn_fold_views(&job->fold, call->groups, call->rows, dense->positions, 3, views, widths, 0);
-    if (dense->kernel->mixture->slice)
+    if (dense->kernel->mixture->slice_rows)
         forward_sliced(job);
     else
         hn_mixed_forward(&product, &call->inputs[0], z);
@@ -310,18 +343,18 @@ static void backward_activation(const dense_call *dense)
                 backward_piece, &job);
 }
 
-/* dx = dz W^T for columns first .. first + count - 1 of x; `rows` are those of W, of group 0. */
-static void backward_input(dense_backward *job, int64_t first, int64_t count, const void *rows, int64_t group_stride)
+/* dx[:, rows] (+)= dz[:, columns] W[rows, columns]^T */
+static void backward_input(dense_backward *job, dense_slice slice)
 {
     const dense_call *dense = &job->dense;
     const hn_op_call *call = dense->call;
     const hn_folded_view *dz = &job->views[BACK_DZ], *dx = &job->views[BACK_DX];
     job->product = (hn_product){
-        .kernels = call->kernels, .form = HN_GEMM_NT, .m = job->fold.rows, .n = count, .k = dense->units,
-        .counts = {job->fold.groups, job->fold.segments, 1},
-        .a = {dz->data, dz->ld, {dz->group, dz->segment, 0}},
-        .b = {rows, dense->units, {group_stride, 0, 0}},
-        .c = {hn_move(dx->data, first, dense->element), dx->ld, {dx->group, dx->segment, 0}},
+        .kernels = call->kernels, .form = HN_GEMM_NT, .m = job->fold.rows, .n = slice.rows, .k = slice.columns,
+        .counts = {job->fold.groups, job->fold.segments, 1}, .accumulate = slice.column > 0,
+        .a = {hn_move(dz->data, slice.column, dense->element), dz->ld, {dz->group, dz->segment, 0}},
+        .b = {slice.weights, slice.columns, {slice.group_stride, 0, 0}},
+        .c = {hn_move(dx->data, slice.row, dense->element), dx->ld, {dx->group, dx->segment, 0}},
     };
     hn_product_multiply(&job->product, call->threads, call->scratch, call->scratch_stride);
 }
@@ -380,22 +413,22 @@ static void backward_weights(dense_backward *job, int with_kernel, int with_bias
 }
 
 /* The gradients of a slice's weights, made and taken back to the mixture. */
-static void pull_slice(dense_backward *job, int64_t first, int64_t count)
+static void pull_slice(dense_backward *job, dense_slice slice)
 {
     const dense_call *dense = &job->dense;
     const hn_op_call *call = dense->call;
-    const hn_mixture *mixture = dense->kernel->mixture;
+    void *gradient = dense->kernel->mixture->tile_gradient;
     const hn_folded_view *x = &job->views[BACK_X], *dz = &job->views[BACK_DZ];
     hn_mixture_call pull = weights_of(dense);
     job->product = (hn_product){
-        .kernels = call->kernels, .form = HN_GEMM_TN, .m = count, .n = dense->units, .k = job->fold.rows,
+        .kernels = call->kernels, .form = HN_GEMM_TN, .m = slice.rows, .n = slice.columns, .k = job->fold.rows,
         .counts = {job->fold.groups, 1, job->fold.segments},
-        .a = {hn_move(x->data, first, dense->element), x->ld, {x->group, 0, x->segment}},
-        .b = {dz->data, dz->ld, {dz->group, 0, dz->segment}},
-        .c = {mixture->tile_gradient, dense->units, {mixture->tile_stride, 0, 0}},
+        .a = {hn_move(x->data, slice.row, dense->element), x->ld, {x->group, 0, x->segment}},
+        .b = {hn_move(dz->data, slice.column, dense->element), dz->ld, {dz->group, 0, dz->segment}},
+        .c = {gradient, slice.columns, {slice.group_stride, 0, 0}},
     };
     hn_product_multiply(&job->product, call->threads, call->scratch, call->scratch_stride);
-    hn_mixture_pull(&pull, first * dense->units, count * dense->units, mixture->tile_gradient, mixture->tile_stride);
+    hn_mixture_pull(&pull, stretches_of(dense, &slice), gradient, slice.group_stride);
 }
 
 static void backward_sliced(dense_backward *job)
@@ -403,12 +436,15 @@ static void backward_sliced(dense_backward *job)
     const dense_call *dense = &job->dense;
     const hn_mixture *mixture = dense->kernel->mixture;
     int wanted = mixture->term_gradient || mixture->factor_gradient || mixture->constant_gradient;
-    for (int64_t first = 0; first < dense->in; first += mixture->slice) {
+    dense_slice slice = first_slice(dense);
+    do {
         if (wanted)
-            pull_slice(job, first, slice_rows(dense, first));
-        if (dense->call->input_gradients[0].data)
-            backward_input(job, first, make_slice(dense, first), mixture->tile, mixture->tile_stride);
-    }
+            pull_slice(job, slice);
+        if (dense->call->input_gradients[0].data) {
+            make_slice(dense, &slice);
+            backward_input(job, slice);
+        }
+    } while (next_slice(dense, &slice));
 }
 
 /* 1 if groups may be merged as far as this source is concerned. */
@@ -430,7 +466,7 @@ static void backward(const hn_op_call *call)
                   !dense->kernel->mixture && source_merges(dense->kernel) && source_merges(dense->bias));
     if (dense->kernel->mixture) {
         hn_mixed_product product = mixed_of(dense);
-        if (dense->kernel->mixture->slice)
+        if (dense->kernel->mixture->slice_rows)
             backward_sliced(&job);
         else
             hn_mixed_backward(&product, &call->inputs[0], &call->output_gradient, &call->input_gradients[0]);
@@ -446,7 +482,7 @@ static void backward(const hn_op_call *call)
     if (bias && !alike)
         backward_weights(&job, 0, 1);
     if (call->input_gradients[0].data)
-        backward_input(&job, 0, dense->in, dense->kernel->data, dense->kernel->group_stride);
+        backward_input(&job, whole_of(dense));
 }
 
 static const char *fusable_activation(const hn_node_info *node)

@@ -30,11 +30,17 @@ typedef struct hn_mixture_call {
 size_t hn_mixture_scratch(hn_dtype dtype);
 size_t hn_mixture_partial(const hn_kernels *kernels, int64_t groups, int64_t count); /* SIZE_MAX: overflows */
 
-/* Columns first .. first + count - 1 of the terms (their elements in order) of every group into tile (groups, count)
-   with leading dimension `ld`: factors terms + constants. */
-void hn_mixture_make(const hn_mixture_call *call, int64_t first, int64_t count, void *tile, int64_t ld);
+/* `rows` stretches of `columns` weights, the first at `first`, one `step` behind the other: some columns of some rows
+   of an entry. */
+typedef struct hn_stretches {
+    int64_t first, rows, columns, step;
+} hn_stretches;
 
-/* The gradient of those columns, to the gradients of terms, factors and constants[0] that are wanted. */
-void hn_mixture_pull(const hn_mixture_call *call, int64_t first, int64_t count, const void *tile, int64_t ld);
+/* Makes those weights for every group: factors terms + constants, into tile (groups, rows x columns) with leading
+   dimension `ld`. */
+void hn_mixture_make(const hn_mixture_call *call, hn_stretches stretches, void *tile, int64_t ld);
+
+/* The gradient of those weights, to the gradients of terms, factors and constants[0] that are wanted. */
+void hn_mixture_pull(const hn_mixture_call *call, hn_stretches stretches, const void *tile, int64_t ld);
 
 #endif

@@ -16,12 +16,20 @@ size_t hn_mixture_scratch(hn_dtype dtype)
     return CONSTANT_COLUMNS * hn_dtype_size(dtype);
 }
 
+/* Rows without a gap are one. */
+static hn_stretches merged(hn_stretches stretches)
+{
+    if (stretches.columns != stretches.step)
+        return stretches;
+    return (hn_stretches){stretches.first, 1, stretches.rows * stretches.columns, 0};
+}
+
 /* ---- make ---- */
 
 typedef struct make_job {
     const hn_mixture_call *call;
     hn_product product;
-    int64_t first; /* column of the terms */
+    hn_stretches stretches;
 } make_job;
 
 /* One block of the product with both constants, a stretch of columns at a time. */
@@ -32,9 +40,10 @@ static void make_with_constants(const make_job *job, hn_product_block block, cha
     size_t element = hn_dtype_size(call->kernels->dtype);
     char *sum = scratch + hn_scratch_kernels_size(call->kernels);
     hn_product product = job->product;
+    product.bias.strides[0] = 0;
     int64_t end = block.column + block.columns;
     for (; block.column < end; block.column += CONSTANT_COLUMNS) {
-        int64_t at = job->first + block.column;
+        int64_t at = job->stretches.first + block.index * job->stretches.step + block.column;
         block.columns = end - block.column < CONSTANT_COLUMNS ? end - block.column : CONSTANT_COLUMNS;
         call->kernels->binary(HN_BINARY_ADD, block.columns, hn_move(mixture->constants[0], at, element), 1,
                               hn_move(mixture->constants[1], at, element), 1, sum);
@@ -58,21 +67,22 @@ static void make_body(void *context, int64_t chunk, int32_t worker)
     }
 }
 
-void hn_mixture_make(const hn_mixture_call *call, int64_t first, int64_t count, void *tile, int64_t ld)
+void hn_mixture_make(const hn_mixture_call *call, hn_stretches given, void *tile, int64_t ld)
 {
+    hn_stretches stretches = merged(given);
     const hn_mixture *mixture = call->mixture;
     size_t element = hn_dtype_size(call->kernels->dtype);
     const void *constant = mixture->constants[0] ? mixture->constants[0] : mixture->constants[1];
-    make_job job = {.call = call, .first = first};
+    make_job job = {.call = call, .stretches = stretches};
     job.product = (hn_product){
-        .kernels = call->kernels, .form = HN_GEMM_NN, .m = call->groups, .n = count, .k = mixture->count,
-        .counts = {1, 1, 1},
+        .kernels = call->kernels, .form = HN_GEMM_NN, .m = call->groups, .n = stretches.columns, .k = mixture->count,
+        .counts = {stretches.rows, 1, 1},
         .a = {.data = mixture->factors, .ld = mixture->factor_stride},
-        .b = {.data = hn_move(mixture->terms, first, element), .ld = mixture->term_stride},
-        .c = {.data = tile, .ld = ld},
+        .b = {hn_move(mixture->terms, stretches.first, element), mixture->term_stride, {stretches.step, 0, 0}},
+        .c = {tile, ld, {stretches.columns, 0, 0}},
     };
     if (constant)
-        job.product.bias.data = hn_move(constant, first, element);
+        job.product.bias = (hn_operand){hn_move(constant, stretches.first, element), 0, {stretches.step, 0, 0}};
     hn_product_cut(&job.product);
     hn_product_run(&job.product, call->threads, make_body, &job);
 }
@@ -137,7 +147,8 @@ static void pull_body(void *context, int64_t chunk, int32_t worker)
         pull_columns(job, at, end - at < PULL_COLUMNS ? end - at : PULL_COLUMNS, partial, at > start, scratch);
 }
 
-void hn_mixture_pull(const hn_mixture_call *call, int64_t first, int64_t count, const void *tile, int64_t ld)
+/* One stretch. */
+static void pull_stretch(const hn_mixture_call *call, int64_t first, int64_t count, const void *tile, int64_t ld)
 {
     const hn_mixture *mixture = call->mixture;
     const hn_kernels *kernels = call->kernels;
@@ -155,4 +166,12 @@ void hn_mixture_pull(const hn_mixture_call *call, int64_t first, int64_t count, 
     for (int64_t g = 0; mixture->factor_gradient && g < call->groups; g++)
         kernels->column_sum(chunks, mixture->count, hn_move(mixture->partial, g * mixture->count, element), job.size, 1,
                             hn_move(mixture->factor_gradient, g * mixture->factor_gradient_stride, element));
+}
+
+void hn_mixture_pull(const hn_mixture_call *call, hn_stretches given, const void *tile, int64_t ld)
+{
+    hn_stretches stretches = merged(given);
+    for (int64_t row = 0; row < stretches.rows; row++)
+        pull_stretch(call, stretches.first + row * stretches.step, stretches.columns,
+                     hn_move(tile, row * stretches.columns, hn_dtype_size(call->kernels->dtype)), ld);
 }

@@ -86,9 +86,9 @@ typedef struct hn_mixture {
     void *term_gradient;               /* like terms */
     void *constant_gradient;           /* that of constants[0] */
     int term_accumulate, constant_accumulate; /* 0: overwrite */
-    /* 0: the entry is never made; else so many of its rows at a time are, for all groups, in memory of the caller */
-    int64_t slice;
-    void *tile, *tile_gradient;        /* (groups, slice x out); tile_gradient: backward */
+    /* 0: the entry is never made; else such blocks of it are, one at a time for all groups, in memory of the caller */
+    int64_t slice_rows, slice_columns;
+    void *tile, *tile_gradient;        /* (groups, slice_rows x slice_columns); tile_gradient: backward */
     int64_t tile_stride;               /* elements from group to group */
     void *partial;                     /* backward: hn_mixture_partial bytes */
 } hn_mixture;
