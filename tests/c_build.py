@@ -19,7 +19,7 @@ LIBRARY = ROOT / "hypernet_c"
 FLOORS = ("base", "kernels", "ops", "network", "train", "hyper", "files")
 FLAGS = ("-std=gnu11", "-O2", "-g", "-ffp-contract=fast", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
 SANITIZERS = {"address": "-fsanitize=address,undefined", "thread": "-fsanitize=thread"}
-COMPILER = os.environ.get("CC", "cc").split()
+COMPILER = tuple(os.environ.get("CC", "cc").split())
 
 
 def sources() -> list[Path]:
@@ -56,15 +56,15 @@ def _headers(floor: str) -> str:
     return _digest(*(part for path in paths for part in (path.name, path.read_bytes())))
 
 
-def _compile(source: Path, flags: tuple[str, ...], folder: Path) -> Path:
+def _compile(source: Path, flags: tuple[str, ...], compiler: tuple[str, ...], folder: Path) -> Path:
     """The object file of one source, from the folder or made now."""
-    key = _digest(repr((COMPILER, flags)), _headers(source.parent.name), source.read_bytes())
+    key = _digest(repr((compiler, flags)), _headers(source.parent.name), source.read_bytes())
     target = folder / f"{source.parent.name}_{source.stem}_{key}.o"
     if target.exists():
         os.utime(target)
     else:
         with tempfile.TemporaryDirectory(dir=folder) as work:
-            run(*COMPILER, *flags, "-c", source, "-o", Path(work) / "made.o")
+            run(*compiler, *flags, "-c", source, "-o", Path(work) / "made.o")
             os.replace(Path(work) / "made.o", target)
     return target
 
@@ -75,14 +75,14 @@ def _keep_latest(folder: Path, pattern: str, count: int) -> None:
 
 
 @functools.cache
-def library(flags: tuple[str, ...] = FLAGS) -> Path:
+def library(flags: tuple[str, ...] = FLAGS, compiler: tuple[str, ...] = COMPILER) -> Path:
     """The static library, built with these flags."""
-    if shutil.which(COMPILER[0]) is None:
-        pytest.skip("there is no C compiler")
+    if shutil.which(compiler[0]) is None:
+        pytest.skip(f"there is no C compiler {compiler[0]}")
     folder = ROOT / "build" / "c_tests"
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(pool.map(lambda source: _compile(source, flags, folder), sources()))
+        objects = list(pool.map(lambda source: _compile(source, flags, compiler, folder), sources()))
     archive = folder / f"{_digest(*(path.name for path in objects))}_libhypernet.a"
     if not archive.exists():
         with tempfile.TemporaryDirectory(dir=folder) as work:
@@ -93,11 +93,13 @@ def library(flags: tuple[str, ...] = FLAGS) -> Path:
     return archive
 
 
-def program(source: str | Path, folder: Path, flags: tuple[str, ...] = FLAGS) -> Path:
+def program(
+    source: str | Path, folder: Path, flags: tuple[str, ...] = FLAGS, compiler: tuple[str, ...] = COMPILER
+) -> Path:
     """A program made of one C file (relative to the project) and the library, in `folder`."""
     path = ROOT / source
     target = folder / path.stem
-    run(*COMPILER, *flags, f"-I{LIBRARY}", path, library(flags), "-lm", "-lpthread", "-o", target)
+    run(*compiler, *flags, f"-I{LIBRARY}", path, library(flags, compiler), "-lm", "-lpthread", "-o", target)
     return target
 
 

@@ -75,6 +75,18 @@ def test_many_more_shapes(isa: str, available: list[str], programs: Callable[[st
             run(programs(name), isa, str(seed), str(5 * shapes))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_neon_in_an_emulator(name: str, tmp_path: Path) -> None:
+    """Built for aarch64 and run by qemu-user, where both are installed: NEON, and scalar code on that processor."""
+    emulator, compiler = "qemu-aarch64", "aarch64-linux-gnu-gcc"
+    if shutil.which(emulator) is None:
+        pytest.skip(f"there is no {emulator}")
+    built = program(f"tests/c/{name}.c", tmp_path, (*FLAGS, "-static"), (compiler,))
+    for isa in ("neon", "scalar"):
+        assert run(emulator, built, isa, str(SEED), "1000") == "shapes 1000\n"
+
+
 def worst_errors(output: str) -> dict[str, tuple[int, float]]:
     """For each function how many inputs were tried, and the largest error in ulp."""
     lines = re.findall(r"^(\w+) inputs (\d+) worst ([\d.]+) at \S+$", output, re.MULTILINE)
