@@ -134,12 +134,24 @@ def _into(what: str) -> tuple[Callable[[Any], Any], np.ndarray]:
     hyper = _hyper(base="target") if what == "generate with a base" else _hyper()
     theta = hyper.generate(COND[:1])
     own = np.ascontiguousarray(hyper.params)
+    quantized = _hyper().quantize("int8")
+    tasks, rows = LARGE_COND[:200], LARGE_X.reshape(200, 100, 3)
     outputs = np.empty((ROWS, 2), np.float32)
     weights = np.empty((ROWS, hyper.target.count_params()), np.float32)
     return {
         "model.predict": (lambda out: model.predict(LARGE_X, out=out), outputs),
         "hyper.predict, one": (lambda out: hyper.predict([COND[:1], LARGE_X], out=out), outputs),
         "hyper.predict, rows": (lambda out: hyper.predict([LARGE_COND, LARGE_X], out=out), outputs),
+        "hyper.predict, tasks": (
+            lambda out: hyper.predict([tasks, rows], out=out),
+            np.empty((200, 100, 2), np.float32),
+        ),
+        "hyper.predict, shared rows": (
+            lambda out: hyper.predict([tasks, rows[:1]], out=out),
+            np.empty((200, 100, 2), np.float32),
+        ),
+        "quantized predict": (lambda out: quantized.predict([LARGE_COND, LARGE_X], out=out), outputs),
+        "quantized generate": (lambda out: quantized.generate(LARGE_COND, out=out), weights),
         "generate": (lambda out: hyper.generate(LARGE_COND, out=out), weights),
         "generate with a base": (lambda out: hyper.generate(LARGE_COND, out=out), weights),
         "functional_call of a model": (lambda out: hn.functional_call(model, theta, LARGE_X, out=out), outputs),
@@ -156,6 +168,10 @@ def _into(what: str) -> tuple[Callable[[Any], Any], np.ndarray]:
         "model.predict",
         "hyper.predict, one",
         "hyper.predict, rows",
+        "hyper.predict, tasks",
+        "hyper.predict, shared rows",
+        "quantized predict",
+        "quantized generate",
         "generate",
         "generate with a base",
         "functional_call of a model",

@@ -175,13 +175,13 @@ typedef struct hn_kernels {
        8 eps |dy| (|f'| + |v f''|), v being what is read: slopes that are differences, like 1 - y^2, pass through 0. */
     void (*map_backward)(hn_map map, const double *params, int64_t n, const void *xy, const void *dy, void *dx);
 
-    /* y = softmax of each row (stable); in place allowed. */
+    /* y = exp(x - max) / sum(exp(x - max)) of each row, within eps y (|x - max| + cols + 8); in place allowed. */
     void (*softmax_forward)(int64_t rows, int64_t cols, const void *x, void *y);
-    /* dx = y * (dy - sum(dy * y)); dx may be dy. */
+    /* dx = y * (dy - sum(dy * y)), within eps y (2 |dy| + (cols + 8) sum|dy y|); dx may be dy. */
     void (*softmax_backward)(int64_t rows, int64_t cols, const void *y, const void *dy, void *dx);
-    /* y = x - max - log(sum(exp(x - max))); in place allowed. */
+    /* y = x - max - log(sum(exp(x - max))), within eps (2 |x - max| + |y + |x - max|| + cols + 8); in place allowed. */
     void (*log_softmax_forward)(int64_t rows, int64_t cols, const void *x, void *y);
-    /* dx = dy - exp(y) * sum(dy); dx may be dy. */
+    /* dx = dy - exp(y) * sum(dy), within eps (|dy| + (cols + 8) exp(y) sum|dy|); dx may be dy. */
     void (*log_softmax_backward)(int64_t rows, int64_t cols, const void *y, const void *dy, void *dx);
 
     /* y[i] = a[i * a_step] op b[i * b_step], or y[i] += a * b for MULTIPLY_ADD; steps are 0 or 1; y may be a or b
