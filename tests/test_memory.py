@@ -136,6 +136,25 @@ def small_hyper() -> tuple[hn.HyperModel, np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
+def test_a_workspace_serves_runs_of_fewer_groups():
+    """What is added up for a block may be more for fewer groups: the sums of blocks of columns."""
+
+    def trained() -> hn.HyperModel:
+        hn.utils.set_random_seed(1)
+        target = hn.Sequential([hn.layers.Input((64,)), hn.layers.Dense(63)])
+        hyper = hn.HyperModel(hn.hypernetwork(4, target.count_params(), hidden=702), target)
+        hyper.compile("sgd", "mean_squared_error")
+        return hyper
+
+    rng = np.random.default_rng(0)
+    condition, x, y = (rng.standard_normal((372, n), dtype=np.float32) for n in (4, 64, 63))
+    whole, again = trained(), trained()
+    for count in (372, 336, 186, 1):
+        _, gradient = whole.loss_and_grad([condition[:count], x[:count]], y[:count])
+        _, expected = (again if count == 372 else trained()).loss_and_grad([condition[:count], x[:count]], y[:count])
+        np.testing.assert_array_equal(gradient, expected)
+
+
 def test_many_predicts_leave_memory_flat():
     hyper, cond, x, _ = small_hyper()
     for _ in range(1000):

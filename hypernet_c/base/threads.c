@@ -206,6 +206,7 @@ static void run_on_pool(int32_t threads, int64_t chunks, hn_parallel_body body, 
 
 void hn_parallel(int32_t threads, int64_t chunks, double work, hn_parallel_body body, void *context)
 {
+    threads = threads < HN_THREADS_MAX ? threads : HN_THREADS_MAX;
     double worthwhile = atomic_load_explicit(&pool.spinning, memory_order_relaxed) ? WORK_IF_AWAKE : WORK_IF_ASLEEP;
     int idle = 0;
     if (threads > 1 && chunks > 1 && work >= worthwhile && current_worker < 0 &&

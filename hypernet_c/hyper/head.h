@@ -32,7 +32,7 @@ typedef struct hn_head {
     int identity;
     /* Bytes of scratch a thread. */
     size_t (*scratch_size)(const hn_kernels *kernels);
-    /* Bytes that pull needs besides. May be NULL: none. */
+    /* Bytes that pull needs besides, for so many groups and any fewer. May be NULL: none. */
     size_t (*partial_size)(const hn_kernels *kernels, int64_t groups, int64_t width);
     /* Estimated floating-point operations for one column of one group, forward. */
     double (*work)(int64_t width);

@@ -123,8 +123,9 @@ typedef struct hyper_place {
     int64_t stride;
 } hyper_place;
 
-/* order.c: chooses which kernels are apart, and the way of a run. */
+/* order.c: chooses which kernels are apart, the ways that some run may go, and that of a run. */
 void hn_hyper_order_choose(hn_hyper *hyper);
+int hn_hyper_way_possible(const hn_hyper *hyper, hn_mode mode, hyper_way way);
 hyper_way hn_hyper_way(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int penalized);
 
 /* slices.c */

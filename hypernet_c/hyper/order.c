@@ -123,14 +123,19 @@ void hn_hyper_order_choose(hn_hyper *hyper)
     choose(hyper, HN_MODE_TRAINING);
 }
 
+int hn_hyper_way_possible(const hn_hyper *hyper, hn_mode mode, hyper_way way)
+{
+    return way == HYPER_MADE || (way == HYPER_MIXED ? hyper->mixed_rows[mode] > 0 : hyper->slice_bytes[mode] > 0);
+}
+
 hyper_way hn_hyper_way(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows, int penalized)
 {
     int64_t least = hyper->order == HN_ORDER_MIXTURE ? 1 : GROUPS_LEAST;
     if (penalized) /* penalties are of weights that are there */
         return HYPER_MADE;
-    if (rows <= hyper->mixed_rows[mode] && groups >= least)
+    if (hn_hyper_way_possible(hyper, mode, HYPER_MIXED) && rows <= hyper->mixed_rows[mode] && groups >= least)
         return HYPER_MIXED;
-    if (hyper->slice_bytes[mode] > 0 && rows <= hyper->limits[mode][HYPER_SLICED].rows)
+    if (hn_hyper_way_possible(hyper, mode, HYPER_SLICED) && rows <= hyper->limits[mode][HYPER_SLICED].rows)
         return HYPER_SLICED;
     return HYPER_MADE;
 }

@@ -125,12 +125,6 @@ int64_t hn_hyper_padded(const hn_hyper *hyper, int64_t count)
     return padded % page == 0 ? padded + line : padded; /* rows a page apart would meet in the same cache sets */
 }
 
-/* 1 if a run of at most these rows may go this way. */
-static int possible(const hn_hyper *hyper, hn_mode mode, int way)
-{
-    return way == HYPER_MADE || (way == HYPER_MIXED ? hyper->mixed_rows[mode] > 0 : hyper->slice_bytes[mode] > 0);
-}
-
 /* Elements that a run of this way needs; -1: overflows. */
 static int64_t theta_elements(const hn_hyper *hyper, hn_mode mode, int way, int64_t groups, int64_t rows)
 {
@@ -147,7 +141,8 @@ int64_t hn_hyper_theta_elements(const hn_hyper *hyper, hn_mode mode, int64_t gro
 {
     int64_t most = 0;
     for (int way = HYPER_MADE; way < HYPER_WAYS; way++) {
-        int64_t elements = possible(hyper, mode, way) ? theta_elements(hyper, mode, way, groups, rows) : 0;
+        int possible = hn_hyper_way_possible(hyper, mode, (hyper_way)way);
+        int64_t elements = possible ? theta_elements(hyper, mode, way, groups, rows) : 0;
         if (elements < 0)
             return -1;
         most = elements > most ? elements : most;
@@ -159,7 +154,7 @@ int64_t hn_hyper_groups_most(const hn_hyper *hyper, hn_mode mode, int64_t groups
 {
     int64_t most = 0;
     for (int way = HYPER_MADE; way < HYPER_WAYS; way++)
-        if (possible(hyper, mode, way) && hyper->limits[mode][way].groups > most)
+        if (hn_hyper_way_possible(hyper, mode, (hyper_way)way) && hyper->limits[mode][way].groups > most)
             most = hyper->limits[mode][way].groups;
     return smaller(groups, most);
 }
@@ -167,7 +162,8 @@ int64_t hn_hyper_groups_most(const hn_hyper *hyper, hn_mode mode, int64_t groups
 int64_t hn_hyper_part_rows(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows)
 {
     int64_t product, together = hn_hyper_groups_most(hyper, mode, groups);
-    int64_t most = hyper->limits[mode][possible(hyper, mode, HYPER_SLICED) ? HYPER_SLICED : HYPER_MADE].rows;
+    hyper_way way = hn_hyper_way_possible(hyper, mode, HYPER_SLICED) ? HYPER_SLICED : HYPER_MADE;
+    int64_t most = hyper->limits[mode][way].rows;
     if (__builtin_mul_overflow(together, rows, &product) || product > most)
         return most;
     return product;

@@ -47,10 +47,6 @@ static void lay_out_numbers(hn_layout *parts, const hn_hyper_workspace *workspac
     }
     slice->theta = hn_layout_part(parts, (size_t)theta, hyper->element);
     slice->dtheta = training && !hyper->head->identity ? hn_layout_part(parts, (size_t)theta, hyper->element) : NULL;
-    int64_t tile = hn_hyper_slice_elements(hyper, workspace->mode, groups);
-    parts->overflows |= tile < 0;
-    slice->tile = tile > 0 ? hn_layout_part(parts, (size_t)tile, hyper->element) : NULL;
-    slice->tile_gradient = tile > 0 && training ? hn_layout_part(parts, (size_t)tile, hyper->element) : NULL;
     slice->head_scratch = hn_layout_part(parts, (size_t)threads, workspace->head_scratch_stride);
     if (training && hyper->head->partial_size)
         slice->head_partial = hn_layout_part(parts, 1, hyper->head->partial_size(kernels, groups, hyper->width));
@@ -65,6 +61,20 @@ static void lay_out_numbers(hn_layout *parts, const hn_hyper_workspace *workspac
         slice->step_scratch = hn_layout_part(parts, 1, hn_step_scratch(hyper->target, 1, rows));
 }
 
+/* For kernels that are made slice by slice: never in blocks side by side. */
+static void lay_out_tiles(hn_layout *parts, const hn_hyper_workspace *workspace, hyper_slice *slice)
+{
+    const hn_hyper *hyper = workspace->hyper;
+    int64_t groups = hn_hyper_groups_most(hyper, workspace->mode, workspace->groups);
+    int64_t tile = hn_hyper_slice_elements(hyper, workspace->mode, groups);
+    parts->overflows |= tile < 0;
+    if (tile <= 0)
+        return;
+    slice->tile = hn_layout_part(parts, (size_t)tile, hyper->element);
+    if (workspace->mode == HN_MODE_TRAINING)
+        slice->tile_gradient = hn_layout_part(parts, (size_t)tile, hyper->element);
+}
+
 static void lay_out(hn_layout *parts, hn_hyper_workspace *workspace)
 {
     hyper_slice measured = {0};
@@ -73,6 +83,8 @@ static void lay_out(hn_layout *parts, hn_hyper_workspace *workspace)
         hyper_slice *slice = parts->base ? &workspace->slices[i] : &measured;
         lay_out_tables(parts, workspace->hyper, slice);
         lay_out_numbers(parts, workspace, slice, i == 0 ? workspace->threads : 1);
+        if (i == 0)
+            lay_out_tiles(parts, workspace, slice);
     }
 }
 

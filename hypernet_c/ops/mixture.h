@@ -28,7 +28,8 @@ typedef struct hn_mixture_call {
 } hn_mixture_call;
 
 size_t hn_mixture_scratch(hn_dtype dtype);
-size_t hn_mixture_partial(const hn_kernels *kernels, int64_t groups, int64_t count); /* SIZE_MAX: overflows */
+/* For so many groups and any fewer; SIZE_MAX: overflows. */
+size_t hn_mixture_partial(const hn_kernels *kernels, int64_t groups, int64_t count);
 
 /* `rows` stretches of `columns` weights, the first at `first`, one `step` behind the other: some columns of some rows
    of an entry. */

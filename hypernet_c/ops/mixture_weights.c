@@ -97,14 +97,15 @@ static int64_t partials_most(const hn_kernels *kernels, int64_t groups, int64_t 
     return most >= PARTIALS_MOST ? PARTIALS_MOST : most <= PARTIALS_LEAST ? PARTIALS_LEAST : (int64_t)most;
 }
 
+/* Fewer groups may have so many more sums that they need more memory in all. */
 size_t hn_mixture_partial(const hn_kernels *kernels, int64_t groups, int64_t count)
 {
-    size_t size, bytes;
-    int64_t most = partials_most(kernels, groups, count);
-    if (!hn_size_multiply((size_t)groups, (size_t)count, &size) ||
-        !hn_size_multiply(size, (size_t)most * hn_dtype_size(kernels->dtype), &bytes))
+    size_t size, most;
+    if (!hn_size_multiply((size_t)groups, (size_t)count * hn_dtype_size(kernels->dtype), &size) ||
+        !hn_size_multiply(size, PARTIALS_MOST, &most))
         return SIZE_MAX;
-    return bytes;
+    size_t least = size * PARTIALS_LEAST > PARTIAL_BYTES ? size * PARTIALS_LEAST : PARTIAL_BYTES;
+    return most < least ? most : least;
 }
 
 typedef struct pull_job {

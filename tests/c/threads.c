@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_CHUNKS = 200, MOST_THREADS = 9 };
+enum { MOST_CHUNKS = 200, MOST_THREADS = 9, TOO_MANY = HN_THREADS_MAX + 44 };
 static const double worthwhile = 1e9; /* enough work to wake others for */
 static const int64_t patience_ns = 60000000000; /* before a job counts as stuck */
 
@@ -18,7 +18,7 @@ typedef struct job {
     int64_t chunks;
     int32_t threads;
     int64_t slow_first, slow_every; /* every so many chunks from the first on take long; 0: none */
-    _Atomic int runs[MOST_CHUNKS], inside[MOST_THREADS];
+    _Atomic int runs[TOO_MANY], inside[HN_THREADS_MAX];
     _Atomic int wrong_chunk, wrong_worker, shared_worker;
     _Atomic int64_t finished;
 } job;
@@ -44,7 +44,7 @@ static void spin(int64_t nanoseconds)
 
 static void note_run(job *j, int64_t chunk, int32_t worker)
 {
-    if (worker < 0 || worker >= j->threads || worker >= MOST_THREADS) {
+    if (worker < 0 || worker >= j->threads || worker >= HN_THREADS_MAX) {
         atomic_store(&j->wrong_worker, 1);
         return;
     }
@@ -90,6 +90,8 @@ static void test_counts(void)
             begin(chunks, threads);
             run(body);
         }
+    begin(TOO_MANY, TOO_MANY);
+    run(body);
 }
 
 /* A slow first share, a slow last one, a slow chunk alone, slow ones here and there. */
