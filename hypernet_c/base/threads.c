@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -172,10 +173,14 @@ static void start_workers(int32_t wanted)
 
 static void wait_until_left(void)
 {
-    int64_t until = hn_clock_now() + WAIT_NANOSECONDS;
+    int64_t start = hn_clock_now();
     while (atomic_load(&pool.entered) != 0) {
-        pause_briefly();
-        if (hn_clock_now() < until)
+        int64_t waited = hn_clock_now() - start;
+        if (waited < SPIN_NANOSECONDS)
+            pause_briefly();
+        else
+            sched_yield(); /* to a worker that waits for this processor */
+        if (waited < WAIT_NANOSECONDS)
             continue;
         pthread_mutex_lock(&pool.mutex);
         while (atomic_load(&pool.entered) != 0)
