@@ -7,38 +7,44 @@
      training    3 H m + touch + R (2 + i) m    R (H + 1) (3 + i) m w
 
    m: a multiply-add in a product that fills the register tiles of the instruction set. touch: W goes to the tile and
-   back, in training with its gradient. i: 1 if the gradient of x is wanted. w > 1: panels of TILE columns are computed
-   as a whole, and the products (g_k x_i) take as long as `operand` panels. The constants were measured;
+   back, in training with its gradient. i: 1 if the gradient of x is wanted. w > 1: panels of columns are computed as
+   a whole, and the products (g_k x_i) take as long as `operand` panels. The constants were measured;
    benchmarks/orders.py compares the choice with every order forced.
 
    Where W is made and large, it is made in slices (slices.c) that meet x while they are in the cache. */
 #include "hyper_internal.h"
 
-static const double wide_multiply_add = 1.0 / 72.0, usual_multiply_add = 1.0 / 42.0; /* wide: AVX-512 */
+/* A multiply-add, and the columns of a panel: of vectors of 64 bytes, and of others. */
+typedef struct order_speed {
+    double multiply_add;
+    int64_t panel;
+} order_speed;
+static const order_speed wide = {1.0 / 72.0, 32}, usual = {1.0 / 42.0, 16};
 static const double touch[] = {[HN_MODE_INFERENCE] = 0.13, [HN_MODE_TRAINING] = 1.3};
 static const double operand = 0.3;
-enum { TILE = 16, ROWS_MOST = 8, WEIGHTS_MOST = 1 << 18, /* the terms of larger kernels come and go */
+enum { ROWS_MOST = 8, WEIGHTS_MOST = 1 << 18, /* the terms of larger kernels come and go */
        GROUPS_LEAST = 24 };                              /* fewer groups do not pay for the passes over the terms */
 
-static double multiply_add_of(const hn_hyper *hyper)
+static const order_speed *speed_of(const hn_hyper *hyper)
 {
-    return hn_plan_kernels(hyper->target)->isa == HN_ISA_AVX512 ? wide_multiply_add : usual_multiply_add;
+    return hn_plan_kernels(hyper->target)->isa == HN_ISA_AVX512 ? &wide : &usual;
 }
 
 static double made_cost(const hn_hyper *hyper, const hn_node_product *product, hn_mode mode, double rows)
 {
-    double width = (double)hyper->width, multiply_add = multiply_add_of(hyper);
+    double width = (double)hyper->width, multiply_add = speed_of(hyper)->multiply_add;
     double passes = mode == HN_MODE_INFERENCE ? 1.0 : 2.0 + product->inner;
     return (mode == HN_MODE_INFERENCE ? 1.0 : 3.0) * width * multiply_add + touch[mode] + rows * passes * multiply_add;
 }
 
 static double mixed_cost(const hn_hyper *hyper, const hn_node_product *product, hn_mode mode, double rows)
 {
-    double width = (double)hyper->width, multiply_add = multiply_add_of(hyper);
+    const order_speed *speed = speed_of(hyper);
+    double width = (double)hyper->width;
     double passes = mode == HN_MODE_INFERENCE ? 1.0 : 3.0 + product->inner;
-    int64_t panels = (product->out + TILE - 1) / TILE;
-    double columns = ((double)panels + operand) * TILE / (double)product->out;
-    return rows * (width + 1.0) * passes * multiply_add * columns;
+    int64_t panels = (product->out + speed->panel - 1) / speed->panel;
+    double columns = ((double)panels + operand) * (double)speed->panel / (double)product->out;
+    return rows * (width + 1.0) * passes * speed->multiply_add * columns;
 }
 
 /* Whether a node's kernel can be apart; of no features there is none. */

@@ -33,10 +33,21 @@ static int64_t divide_up(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
+int hn_hyper_slices_serve(const hn_node_product *product, hn_mode mode, size_t element)
+{
+    return (double)product->in * (double)product->out * (double)element > kernel_bytes[mode];
+}
+
+/* A kernel that would be made as a whole if slices were not forced. */
+static int forced(const hn_hyper *hyper, const hn_node_product *product)
+{
+    return hyper->order == HN_ORDER_SLICES && !hn_hyper_slices_serve(product, HN_MODE_TRAINING, hyper->element);
+}
+
 int64_t hn_hyper_slice_columns(const hn_hyper *hyper, const hn_node_product *product)
 {
     int64_t cut = divide_up(product->out, COLUMNS_MOST);
-    if (hyper->order == HN_ORDER_SLICES)
+    if (forced(hyper, product))
         return divide_up(product->out, FORCED_SLICES);
     return smaller(product->out, divide_up(divide_up(product->out, cut), COLUMNS_STEP) * COLUMNS_STEP);
 }
@@ -53,11 +64,6 @@ static int64_t rows_wanted(const hn_node_product *product, int64_t rows)
     double together = (double)rows * (double)product->positions;
     int64_t wanted = together < (double)product->in ? (int64_t)together : product->in;
     return smaller(larger(wanted, ROWS_LEAST), product->in);
-}
-
-int hn_hyper_slices_serve(const hn_node_product *product, hn_mode mode, size_t element)
-{
-    return (double)product->in * (double)product->out * (double)element > kernel_bytes[mode];
 }
 
 int64_t hn_hyper_slice_groups(const hn_hyper *hyper, hn_mode mode, int64_t rows)
@@ -77,7 +83,7 @@ int64_t hn_hyper_slice_rows(const hn_hyper *hyper, const hn_node_product *produc
 {
     double each = row_bytes(hyper, product) * (double)groups;
     int64_t wanted = larger(rows_wanted(product, rows), fitting(tile_bytes, each));
-    if (hyper->order == HN_ORDER_SLICES)
+    if (forced(hyper, product))
         wanted = smaller(wanted, divide_up(product->in, FORCED_SLICES));
     return smaller(product->in, smaller(wanted, fitting(bytes_most, each)));
 }
