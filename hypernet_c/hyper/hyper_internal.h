@@ -123,6 +123,26 @@ typedef struct hyper_place {
     int64_t stride;
 } hyper_place;
 
+/* Counting, for sizes.c and slices.c. */
+enum { MIB = 1024 * 1024 };
+
+static inline int64_t hyper_divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* How many of `each` bytes fit: at least one, at most `most`. */
+static inline int64_t hyper_fitting(double bytes, double each, int64_t most)
+{
+    double count = each > 0 ? bytes / each : (double)most;
+    return count < 1.0 ? 1 : count > (double)most ? most : (int64_t)count;
+}
+
+static inline int64_t hyper_smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* order.c: chooses which kernels are apart, the ways that some run may go, and that of a run. */
 void hn_hyper_order_choose(hn_hyper *hyper);
 int hn_hyper_way_possible(const hn_hyper *hyper, hn_mode mode, hyper_way way);

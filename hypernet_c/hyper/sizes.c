@@ -1,8 +1,6 @@
 /* How a run is cut into blocks and parts: from sizes alone, so that results do not depend on the number of threads. */
 #include "hyper_internal.h"
 
-enum { MIB = 1024 * 1024 };
-
 /* Tuned by measurement. More groups in a block mean that the head is read less often (in training its gradient, too, is
    read and written once a block); fewer, that theta stays nearer. */
 static const double tile_bytes[] = {[HN_MODE_INFERENCE] = 2.75 * MIB, [HN_MODE_TRAINING] = 5.25 * MIB};
@@ -12,22 +10,6 @@ static const double bytes_most = 16.0 * MIB;  /* where the wish for more groups 
 static const int64_t groups_apart[] = {[HN_MODE_INFERENCE] = 96, [HN_MODE_TRAINING] = 256};
 static const double sliced_activation_bytes = 64.0 * MIB; /* of a block whose large kernels are made in slices */
 enum { GROUPS_MOST = 1024, GROUPS_STEP = 6, ROWS_LEAST = 64 };
-
-static int64_t divide_up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static int64_t fitting(double bytes, double each, int64_t most)
-{
-    double count = each > 0 ? bytes / each : (double)most;
-    return count < 1.0 ? 1 : count > (double)most ? most : (int64_t)count;
-}
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Most columns of theta that are made for one node. */
 static int64_t node_columns(const hn_hyper *hyper, hn_mode mode, int way)
@@ -46,22 +28,22 @@ static void choose_groups(const hn_hyper *hyper, hn_mode mode, int way, hyper_li
     double node = (double)node_columns(hyper, mode, way) * element;
     double generated = hyper->generator ? (double)hn_plan_row_elements(hyper->generator, mode) * element : 0.0;
     int64_t least = way == HYPER_MADE ? groups_least[mode] : groups_apart[mode];
-    int64_t groups = fitting(tile_bytes[mode], whole, way == HYPER_MADE ? GROUPS_MOST : least);
+    int64_t groups = hyper_fitting(tile_bytes[mode], whole, way == HYPER_MADE ? GROUPS_MOST : least);
     if (hyper->head->identity) /* theta of the block is there as a whole, whatever it takes */
         node = whole;
     if (groups < least) {
-        int64_t by_node = fitting(tile_bytes[mode], node, GROUPS_MOST);
-        int64_t at_most = smaller(least, fitting(bytes_most, node, GROUPS_MOST));
+        int64_t by_node = hyper_fitting(tile_bytes[mode], node, GROUPS_MOST);
+        int64_t at_most = hyper_smaller(least, hyper_fitting(bytes_most, node, GROUPS_MOST));
         groups = by_node > at_most ? by_node : at_most;
     }
-    groups = smaller(groups, fitting(bytes_most, generated, GROUPS_MOST));
+    groups = hyper_smaller(groups, hyper_fitting(bytes_most, generated, GROUPS_MOST));
     if (groups > GROUPS_STEP)
         groups -= groups % GROUPS_STEP;
     limits->groups = groups;
     int added_up = hyper->shared && mode == HN_MODE_TRAINING; /* several nodes contribute to one gradient */
     limits->keep = hyper->head->identity || added_up ||
                    (double)groups * whole <= (mode == HN_MODE_TRAINING ? bytes_most : tile_bytes[mode]);
-    limits->kept_groups = limits->keep ? groups : smaller(groups, fitting(bytes_most, whole, GROUPS_MOST));
+    limits->kept_groups = limits->keep ? groups : hyper_smaller(groups, hyper_fitting(bytes_most, whole, GROUPS_MOST));
 }
 
 void hn_hyper_limits_choose(hn_hyper *hyper)
@@ -72,12 +54,12 @@ void hn_hyper_limits_choose(hn_hyper *hyper)
     for (int mode = HN_MODE_INFERENCE; mode <= HN_MODE_TRAINING; mode++) {
         double row = ((double)hn_plan_row_elements(hyper->target, (hn_mode)mode) + (double)outputs) *
                      (double)hyper->element;
-        int64_t rows = fitting(activation_bytes[mode], row, INT32_MAX);
+        int64_t rows = hyper_fitting(activation_bytes[mode], row, INT32_MAX);
         if (rows < ROWS_LEAST)
-            rows = smaller(ROWS_LEAST, fitting(bytes_most, row, INT32_MAX));
+            rows = hyper_smaller(ROWS_LEAST, hyper_fitting(bytes_most, row, INT32_MAX));
         for (int way = HYPER_MADE; way < HYPER_WAYS; way++) {
             hyper_limits *limits = &hyper->limits[mode][way];
-            limits->rows = way == HYPER_SLICED ? fitting(sliced_activation_bytes, row, INT32_MAX) : rows;
+            limits->rows = way == HYPER_SLICED ? hyper_fitting(sliced_activation_bytes, row, INT32_MAX) : rows;
             choose_groups(hyper, (hn_mode)mode, way, limits);
         }
     }
@@ -88,7 +70,7 @@ static int64_t balanced(int64_t count, int64_t most, int64_t step)
 {
     if (count <= most)
         return count > 0 ? count : 1;
-    int64_t size = divide_up(count, divide_up(count, most)), stepped = divide_up(size, step) * step;
+    int64_t size = hyper_divide_up(count, hyper_divide_up(count, most)), stepped = hyper_divide_up(size, step) * step;
     return stepped <= most ? stepped : size;
 }
 
@@ -98,8 +80,8 @@ hyper_sizes hn_hyper_sizes_of(const hn_hyper *hyper, hn_mode mode, int64_t group
     const hyper_limits *limits = &hyper->limits[mode][way];
     hyper_sizes sizes = {.keep = limits->keep, .way = way};
     if (way == HYPER_SLICED) { /* slices are made once: all rows of a block go through the target together */
-        int64_t most = smaller(limits->groups, hn_hyper_slice_groups(hyper, mode, rows));
-        sizes.groups = balanced(groups, rows > 0 ? smaller(most, limits->rows / rows) : most, GROUPS_STEP);
+        int64_t most = hyper_smaller(limits->groups, hn_hyper_slice_groups(hyper, mode, rows));
+        sizes.groups = balanced(groups, rows > 0 ? hyper_smaller(most, limits->rows / rows) : most, GROUPS_STEP);
         sizes.part_groups = sizes.groups;
         sizes.part_rows = rows;
         return sizes;
@@ -112,8 +94,8 @@ hyper_sizes hn_hyper_sizes_of(const hn_hyper *hyper, hn_mode mode, int64_t group
         return sizes;
     }
     int64_t together = rows > 0 ? limits->rows / rows : limits->groups;
-    sizes.groups = balanced(groups, sizes.keep ? limits->groups : smaller(limits->groups, together), GROUPS_STEP);
-    sizes.part_groups = balanced(sizes.groups, smaller(sizes.groups, together), GROUPS_STEP);
+    sizes.groups = balanced(groups, sizes.keep ? limits->groups : hyper_smaller(limits->groups, together), GROUPS_STEP);
+    sizes.part_groups = balanced(sizes.groups, hyper_smaller(sizes.groups, together), GROUPS_STEP);
     sizes.part_rows = rows;
     return sizes;
 }
@@ -121,7 +103,7 @@ hyper_sizes hn_hyper_sizes_of(const hn_hyper *hyper, hn_mode mode, int64_t group
 int64_t hn_hyper_padded(const hn_hyper *hyper, int64_t count)
 {
     int64_t line = 16, page = 4096 / (int64_t)hyper->element;
-    int64_t padded = divide_up(count, line) * line;
+    int64_t padded = hyper_divide_up(count, line) * line;
     return padded % page == 0 ? padded + line : padded; /* rows a page apart would meet in the same cache sets */
 }
 
@@ -129,7 +111,8 @@ int64_t hn_hyper_padded(const hn_hyper *hyper, int64_t count)
 static int64_t theta_elements(const hn_hyper *hyper, hn_mode mode, int way, int64_t groups, int64_t rows)
 {
     const hyper_limits *limits = &hyper->limits[mode][way];
-    int64_t whole, node, kept = smaller(groups, limits->kept_groups), tiled = smaller(groups, limits->groups);
+    int64_t whole, node, kept = hyper_smaller(groups, limits->kept_groups);
+    int64_t tiled = hyper_smaller(groups, limits->groups);
     int overflows = __builtin_mul_overflow(kept, hn_hyper_padded(hyper, hyper->made_columns[mode][way]), &whole);
     overflows |= __builtin_mul_overflow(tiled, hn_hyper_padded(hyper, node_columns(hyper, mode, way)), &node);
     if (!limits->keep && rows <= limits->rows)
@@ -156,7 +139,7 @@ int64_t hn_hyper_groups_most(const hn_hyper *hyper, hn_mode mode, int64_t groups
     for (int way = HYPER_MADE; way < HYPER_WAYS; way++)
         if (hn_hyper_way_possible(hyper, mode, (hyper_way)way) && hyper->limits[mode][way].groups > most)
             most = hyper->limits[mode][way].groups;
-    return smaller(groups, most);
+    return hyper_smaller(groups, most);
 }
 
 int64_t hn_hyper_part_rows(const hn_hyper *hyper, hn_mode mode, int64_t groups, int64_t rows)

@@ -3,34 +3,15 @@
    many rows as the group has, and a block as many groups as fit then. */
 #include "hyper_internal.h"
 
-enum { MIB = 1024 * 1024 };
-
 static const double tile_bytes = 1.5 * MIB, bytes_most = 32.0 * MIB; /* most: where groups would be fewer than wanted */
 /* Smaller kernels are made as a whole. */
 static const double kernel_bytes[] = {[HN_MODE_INFERENCE] = 0.25 * MIB, [HN_MODE_TRAINING] = 0.125 * MIB};
 enum { GROUPS_WANTED = 96, ROWS_LEAST = 16, COLUMNS_MOST = 2048, COLUMNS_STEP = 64,
        FORCED_SLICES = 3 };                                          /* forced: of small kernels, too */
 
-/* Groups, or rows, that fit: at least one. */
-static int64_t fitting(double bytes, double each)
-{
-    double count = bytes / each;
-    return count < 1.0 ? 1 : count > (double)INT32_MAX ? INT32_MAX : (int64_t)count;
-}
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 static int64_t larger(int64_t a, int64_t b)
 {
     return a > b ? a : b;
-}
-
-static int64_t divide_up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
 }
 
 int hn_hyper_slices_serve(const hn_node_product *product, hn_mode mode, size_t element)
@@ -46,10 +27,10 @@ static int forced(const hn_hyper *hyper, const hn_node_product *product)
 
 int64_t hn_hyper_slice_columns(const hn_hyper *hyper, const hn_node_product *product)
 {
-    int64_t cut = divide_up(product->out, COLUMNS_MOST);
+    int64_t columns = hyper_divide_up(product->out, hyper_divide_up(product->out, COLUMNS_MOST));
     if (forced(hyper, product))
-        return divide_up(product->out, FORCED_SLICES);
-    return smaller(product->out, divide_up(divide_up(product->out, cut), COLUMNS_STEP) * COLUMNS_STEP);
+        return hyper_divide_up(product->out, FORCED_SLICES);
+    return hyper_smaller(product->out, hyper_divide_up(columns, COLUMNS_STEP) * COLUMNS_STEP);
 }
 
 /* Bytes of a row of a slice. */
@@ -63,7 +44,7 @@ static int64_t rows_wanted(const hn_node_product *product, int64_t rows)
 {
     double together = (double)rows * (double)product->positions;
     int64_t wanted = together < (double)product->in ? (int64_t)together : product->in;
-    return smaller(larger(wanted, ROWS_LEAST), product->in);
+    return hyper_smaller(larger(wanted, ROWS_LEAST), product->in);
 }
 
 int64_t hn_hyper_slice_groups(const hn_hyper *hyper, hn_mode mode, int64_t rows)
@@ -74,7 +55,8 @@ int64_t hn_hyper_slice_groups(const hn_hyper *hyper, hn_mode mode, int64_t rows)
         if (!node->apart[mode][HYPER_SLICED])
             continue;
         double each = row_bytes(hyper, &node->product) * (double)rows_wanted(&node->product, rows);
-        groups = smaller(groups, larger(fitting(tile_bytes, each), smaller(GROUPS_WANTED, fitting(bytes_most, each))));
+        groups = hyper_smaller(groups, larger(hyper_fitting(tile_bytes, each, INT32_MAX),
+                                              hyper_fitting(bytes_most, each, GROUPS_WANTED)));
     }
     return groups;
 }
@@ -82,10 +64,10 @@ int64_t hn_hyper_slice_groups(const hn_hyper *hyper, hn_mode mode, int64_t rows)
 int64_t hn_hyper_slice_rows(const hn_hyper *hyper, const hn_node_product *product, int64_t groups, int64_t rows)
 {
     double each = row_bytes(hyper, product) * (double)groups;
-    int64_t wanted = larger(rows_wanted(product, rows), fitting(tile_bytes, each));
+    int64_t wanted = larger(rows_wanted(product, rows), hyper_fitting(tile_bytes, each, INT32_MAX));
     if (forced(hyper, product))
-        wanted = smaller(wanted, divide_up(product->in, FORCED_SLICES));
-    return smaller(product->in, smaller(wanted, fitting(bytes_most, each)));
+        wanted = hyper_smaller(wanted, hyper_divide_up(product->in, FORCED_SLICES));
+    return hyper_smaller(product->in, hyper_smaller(wanted, hyper_fitting(bytes_most, each, INT32_MAX)));
 }
 
 int64_t hn_hyper_slice_elements(const hn_hyper *hyper, hn_mode mode, int64_t groups)
