@@ -1,12 +1,36 @@
-"""A conformance test that is skipped has not shown what it is there for: it counts as failed."""
+"""What every test file may use, and two rules: conformance tests may not be skipped, and what was tried is written."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import time
+from collections.abc import Generator, Iterator
 
 import pytest
 
+import evidence as evidence_file
+
 MESSAGE = "a conformance test may not be skipped"
+RECORDER = pytest.StashKey[evidence_file.Recorder]()
+CLAIMS = pytest.StashKey[dict]()
+STARTED = pytest.StashKey[float]()
+
+
+@pytest.fixture
+def evidence(request: pytest.FixtureRequest) -> evidence_file.Recorder:
+    """Says what was tried and the worst found: asserted, and kept in the evidence file (tests/evidence.py)."""
+    recorder = evidence_file.Recorder(request.node.nodeid)
+    request.node.stash[RECORDER] = recorder
+    return recorder
+
+
+@pytest.fixture
+def restored_threads() -> Iterator[None]:
+    """The test may set the number of threads."""
+    import hypernet as hn
+
+    threads = hn.get_num_threads()
+    yield
+    hn.set_num_threads(threads)
 
 
 def fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -20,6 +44,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if item.get_closest_marker("conformance"):
         fail_if_skipped(report)
+    recorder = item.stash.get(RECORDER, None)
+    if recorder is not None and report.when == "call":
+        claims = item.config.stash.setdefault(CLAIMS, {})
+        claims |= {claim: entry | {"passed": report.passed} for claim, entry in recorder.claims.items()}
     return report
 
 
@@ -31,3 +59,20 @@ def pytest_make_collect_report(
     if collector.config.getoption("markexpr") == "conformance":  # a file that skips itself
         fail_if_skipped(report)
     return report
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.stash[STARTED] = time.monotonic()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Keep the claims of this run, and say where; a run without any (of a single file, say) keeps nothing."""
+    claims = config.stash.get(CLAIMS, {})
+    if not claims:
+        return
+    counts: dict[str, object] = {
+        name: len(terminalreporter.stats.get(name, [])) for name in ("passed", "failed", "error", "skipped")
+    }
+    counts["seconds"] = round(time.monotonic() - config.stash[STARTED], 1)
+    evidence_file.write(claims, config.getoption("markexpr"), counts)
+    terminalreporter.write_line(f"{len(claims)} claims are kept in {evidence_file.path()}")

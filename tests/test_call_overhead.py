@@ -652,6 +652,7 @@ def test_what_run_batches_refuses(changed: dict[str, Any], error: type[Exception
         _batches(**changed)
 
 
+@pytest.mark.usefixtures("restored_threads")
 def test_large_rows_are_gathered_by_threads() -> None:
     x = RNG.standard_normal((300, 9000), dtype=np.float32)
     order = RNG.permutation(300)
@@ -662,10 +663,6 @@ def test_large_rows_are_gathered_by_threads() -> None:
         return (None,)
 
     for threads in (1, 2):
-        before = hn.get_num_threads()
         hn.set_num_threads(threads)
-        try:
-            _core.run_batches(step, ((x,),), -1, 300, order, 100, 3, (), 0, (), None, False, 1e9)
-        finally:
-            hn.set_num_threads(before)
+        _core.run_batches(step, ((x,),), -1, 300, order, 100, 3, (), 0, (), None, False, 1e9)
     assert sums == [True] * 6

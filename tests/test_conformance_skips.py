@@ -26,7 +26,7 @@ CASES = {
 def test_skips_fail_in_the_conformance_run(name: str, tmp_path: Path) -> None:
     code, chosen, status = CASES[name]
     (tmp_path / "conftest.py").write_text((Path(__file__).parent / "conftest.py").read_text())
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = conformance\n")
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\nmarkers = conformance\npythonpath = {Path(__file__).parent}\n")
     (tmp_path / "test_it.py").write_text(f"import pytest\npytestmark = pytest.mark.conformance\n{code}\n")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", chosen]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

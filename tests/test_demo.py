@@ -214,17 +214,15 @@ def test_several_seeds(tmp_path):
     assert row(output, "hypernetwork")[1] == "0.01 (2x)"
 
 
+@pytest.mark.usefixtures("restored_threads")
 def test_info(capsys):
     threads = hn.get_num_threads()
     assert main(["info"]) == 0
     printed = capsys.readouterr().out
     assert f"hypernet {hn.__version__}" in printed and f"threads: {threads}" in printed
     assert re.search(r"instruction set: (scalar|avx2|avx512|neon|reference)", printed)
-    try:
-        assert main(["info", "--threads", "3"]) == 0
-        assert "threads: 3" in capsys.readouterr().out
-    finally:
-        hn.set_num_threads(threads)
+    assert main(["info", "--threads", "3"]) == 0
+    assert "threads: 3" in capsys.readouterr().out
 
 
 def test_help():

@@ -167,22 +167,19 @@ def test_every_mode_is_that_of_the_specialized_networks(dtype: str, options: dic
     assert small.generate(cond[:0]).shape == (0, small.generate(cond).shape[1])
 
 
+@pytest.mark.usefixtures("restored_threads")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_threads_and_calls_change_no_bit(dtype: str) -> None:
     small = head_alone(np.tile(kernels("normal", 300), (1, 60))).quantize(dtype)
-    before = hn.get_num_threads()
-    try:
-        for count in (1, 3, 30):
-            cond, results = conditions(count, 300), []
-            for threads in (1, 2, 3):
-                hn.set_num_threads(threads)
-                results.append(small.generate(cond))
-            out = np.full_like(results[0], np.nan)
-            assert small.generate(cond, out=out) is out
-            for other in (*results[1:], out):
-                np.testing.assert_array_equal(results[0], other)
-    finally:
-        hn.set_num_threads(before)
+    for count in (1, 3, 30):
+        cond, results = conditions(count, 300), []
+        for threads in (1, 2, 3):
+            hn.set_num_threads(threads)
+            results.append(small.generate(cond))
+        out = np.full_like(results[0], np.nan)
+        assert small.generate(cond, out=out) is out
+        for other in (*results[1:], out):
+            np.testing.assert_array_equal(results[0], other)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import hypernet as hn
@@ -12,6 +11,8 @@ import numpy as np
 import pytest
 
 from c_build import SANITIZERS, checked, program, sanitized
+
+pytestmark = pytest.mark.usefixtures("restored_threads")
 
 POOL_JOBS = {"counts": 1810, "uneven": 1800, "helping": 152}  # that each part of tests/c/threads.c runs
 
@@ -27,13 +28,6 @@ def test_every_chunk_runs_once(tmp_path: Path) -> None:
 def test_every_chunk_runs_once_under_sanitizers(sanitizer: str, tmp_path: Path) -> None:
     path = sanitized("tests/c/threads.c", tmp_path, sanitizer)
     assert {part: checked(path, part) for part in POOL_JOBS} == POOL_JOBS
-
-
-@pytest.fixture(autouse=True)
-def restore_threads() -> Iterator[None]:
-    threads = hn.get_num_threads()
-    yield
-    hn.set_num_threads(threads)
 
 
 def make_hyper(dtype: str = "float32") -> hn.HyperModel:
