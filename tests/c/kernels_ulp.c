@@ -1,9 +1,9 @@
 /* Every elementwise function of float against the exact one, over the inputs first, first + step, ... of all 2^32:
 
-     kernels_ulp ISA FIRST STEP [MAP]
+     kernels_ulp ISA,... FIRST STEP [MAP]
 
-   prints for each map its name, how many inputs it tried, and the worst error in ulp with its input. A result outside
-   the bound that kernels.h states is printed and ends the program with 1. */
+   prints for each map and instruction set how many inputs it tried, and the worst error in ulp with its input. A result
+   outside the bound that kernels.h states is printed and ends the program with 1. */
 #include "kernels_support.h"
 
 enum { BATCH = 8192 };
@@ -44,14 +44,11 @@ static int overflows(double got, double exact)
            signbit(got) == signbit(exact);
 }
 
-static void check_batch(const test *t, hn_map map, int count, const float *x, worst *worst)
+static void check_batch(const test *t, hn_map map, int count, const float *x, const double *wide, const double *exact,
+                        worst *worst)
 {
     static float y[BATCH];
-    static double wide[BATCH], exact[BATCH];
-    for (int i = 0; i < count; i++)
-        wide[i] = (double)x[i];
     t->kernels->map_forward(map, params[map], count, x, y);
-    hn_kernels_get(HN_ISA_REFERENCE, HN_FLOAT64)->map_forward(map, params[map], count, wide, exact);
     for (int i = 0; i < count; i++) {
         double ulp = distance(t, (double)y[i], exact[i]);
         if (ulp <= worst->ulp || overflows((double)y[i], exact[i]))
@@ -64,35 +61,49 @@ static void check_batch(const test *t, hn_map map, int count, const float *x, wo
     }
 }
 
-static void check_map(const test *t, hn_map map, uint64_t first, uint64_t step)
+/* The exact values are taken once for all instruction sets. */
+static void check_map(const test *tests, const char *const *names, hn_map map, uint64_t first, uint64_t step)
 {
     static float x[BATCH];
-    worst worst = {0, 0};
+    static double wide[BATCH], exact[BATCH];
+    worst worst[HN_ISA_COUNT] = {{0, 0}};
     uint64_t tried = 0;
     for (uint64_t bits = first; bits <= UINT32_MAX;) {
         int count = 0;
         for (; count < BATCH && bits <= UINT32_MAX; count++, bits += step) {
             uint32_t low = (uint32_t)bits;
             memcpy(&x[count], &low, sizeof low);
+            wide[count] = (double)x[count];
         }
-        check_batch(t, map, count, x, &worst);
+        hn_kernels_get(HN_ISA_REFERENCE, HN_FLOAT64)->map_forward(map, params[map], count, wide, exact);
+        for (int k = 0; names[k]; k++)
+            check_batch(&tests[k], map, count, x, wide, exact, &worst[k]);
         tried += (uint64_t)count;
     }
-    printf("%s inputs %llu worst %.3f at %.9g\n", hn_map_describe(map)->name, (unsigned long long)tried, worst.ulp,
-           (double)worst.at);
+    for (int k = 0; names[k]; k++)
+        printf("%s %s inputs %llu worst %.3f at %.9g\n", names[k], hn_map_describe(map)->name,
+               (unsigned long long)tried, worst[k].ulp, (double)worst[k].at);
 }
 
 int main(int count, char **arguments)
 {
     if (count < 4)
         return 2;
-    test t = {.dtype = HN_FLOAT32, .element = sizeof(float), .epsilon = (double)FLT_EPSILON, .smallest = 0x1p-149};
-    t.kernels = hn_kernels_get(isa_named(arguments[1]), HN_FLOAT32);
+    test tests[HN_ISA_COUNT];
+    const char *names[HN_ISA_COUNT + 1] = {NULL};
+    int isas = 0;
+    for (char *name = strtok(arguments[1], ","); name && isas < HN_ISA_COUNT; name = strtok(NULL, ",")) {
+        tests[isas] = (test){.dtype = HN_FLOAT32, .element = sizeof(float), .epsilon = (double)FLT_EPSILON,
+                             .smallest = 0x1p-149, .kernels = hn_kernels_get(isa_named(name), HN_FLOAT32)};
+        if (!tests[isas].kernels)
+            return 2;
+        names[isas++] = name;
+    }
     uint64_t first = strtoull(arguments[2], NULL, 10), step = strtoull(arguments[3], NULL, 10);
-    if (!t.kernels || step == 0)
+    if (step == 0)
         return 2;
     for (int map = 0; map < HN_MAP_COUNT; map++)
         if (count == 4 || strcmp(hn_map_describe((hn_map)map)->name, arguments[4]) == 0)
-            check_map(&t, (hn_map)map, first, step);
+            check_map(tests, names, (hn_map)map, first, step);
     return 0;
 }
