@@ -13,16 +13,13 @@ import pytest
 
 import differences
 from differences import STEP, TOLERANCE
+from random_networks import ACTIVATIONS, IDS, RandomNetwork
 
 layers = hn.layers
 CONFIGURATIONS = 10  # of each kind in each mode
-IDS = 5  # ids in each table
+MANY = 1000  # random networks, and random hypernetworks of all modes together, in the slow run
+DRAWS = 8
 SMOOTH = ["linear", "tanh", "sigmoid", "softplus", "gelu", "silu", "softmax", "exponential"]
-ACTIVATIONS = [
-    *["linear", "relu", "leaky_relu", "relu6", "elu", "selu", "gelu", "silu", "sigmoid", "tanh", "softplus"],
-    *["softsign", "exponential", "hard_sigmoid", "softmax", "log_softmax", "celu", "squareplus", "soft_shrink"],
-    *["hard_shrink", "tanh_shrink", "hard_tanh", "hard_silu", "log_sigmoid", "sparse_plus", "sparse_sigmoid", "mish"],
-]
 
 
 # ---- kinds: functions of a random generator to (inputs, output) ----
@@ -144,6 +141,11 @@ def two_outputs(rng):
     return inputs, [layers.Dense(2, activation="tanh")(x), x]
 
 
+def random_network(rng):
+    model = RandomNetwork(rng).model
+    return model.input, model.output
+
+
 KINDS = {
     "dense": dense,
     "activation": unary(lambda rng, x: layers.Activation(str(rng.choice(ACTIVATIONS)))),
@@ -169,6 +171,7 @@ KINDS = {
     "nested_model": nested_model,
     "ids_and_numbers": ids_and_numbers,
     "two_outputs": two_outputs,
+    "random_network": random_network,
 }
 HYPER_MODES = ["one", "rows", "tasks", "shared"]
 JOININGS = ["partial", "base", "partial_and_base"]
@@ -283,23 +286,34 @@ def listed(gradients, arrays):
     return [gradients] if len(arrays) == 1 else gradients
 
 
-def check(kind, mode, number):
-    """True if the configuration was smooth where it was drawn, and right."""
+def error(kind, mode, number):
+    """How far the gradients of this configuration are from differences; drawn again, a few times, if not smooth there."""
     seed = [list(KINDS).index(kind) if kind in KINDS else 100 + JOININGS.index(kind), len(mode), number]
-    for redraw in range(5):
+    for redraw in range(DRAWS):
         rng = np.random.default_rng([*seed, redraw])
         hn.utils.set_random_seed(int(rng.integers(2**31)))
         configuration = Configuration(kind, mode, rng)
         found = differences.error(configuration.value, configuration.gradients(), rng)
         if found is not None:
             assert found <= TOLERANCE, (kind, mode, number, redraw, found)
-            return True
-    return False
+            return found
+    raise AssertionError(f"not smooth in {DRAWS} draws: {(kind, mode, number)}")
 
 
 @pytest.mark.parametrize(("kind", "mode"), CASES)
 def test_gradients(kind, mode):
-    assert sum(check(kind, mode, number) for number in range(CONFIGURATIONS)) == CONFIGURATIONS
+    for number in range(CONFIGURATIONS):
+        error(kind, mode, number)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["plain", "generator", *HYPER_MODES])
+def test_gradients_of_many_random_networks(mode, evidence):
+    """A thousand networks, and 250 hypernetworks in each mode: graphs of up to a few dozen layers of all kinds."""
+    count = MANY if mode == "plain" else MANY // len(HYPER_MODES)
+    errors = [error("random_network", mode, 1000 + number) for number in range(count)]
+    claim = f"random {'networks' if mode == 'plain' else f'hypernetworks, {mode}'}: gradients against differences"
+    evidence(claim, tried=len(errors), required=count, worst=max(errors), bound=TOLERANCE, unit="of max(1, |slope|)")
 
 
 def test_there_are_enough_configurations():
