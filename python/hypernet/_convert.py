@@ -74,6 +74,11 @@ def _shape_text(value: Any) -> str:
         return "ragged"
 
 
+def shape_of(value: Any) -> tuple[int, ...]:
+    """The shape of any numeric array-like; errors as of `as_array`."""
+    return value.shape if type(value) is np.ndarray else as_array(value).shape
+
+
 def as_dtype(value: Any, dtype: str, what: str = "") -> Array:
     """An array of the network's dtype, or int64 ids; floats that should be ids must be whole numbers."""
     if type(value) is np.ndarray and value.dtype is NATIVE[dtype]:
@@ -84,8 +89,10 @@ def as_dtype(value: Any, dtype: str, what: str = "") -> Array:
     if array.dtype.kind == "f":
         ids = array.astype(np.int64) if np.isfinite(array).all() else None
         if ids is None or not (ids == array).all():
+            whole = np.isfinite(array) & (array == np.floor(array))
             raise ValueError(
-                f"Ids must be whole numbers. Received for {what}: an array of {array.dtype} that has others."
+                f"Ids must be whole numbers. Received for {what}: an array of {array.dtype} of shape {array.shape} with "
+                f"others, such as {array[~whole].flat[0]}."
             )
         return ids
     return array if array.dtype == np.int64 else array.astype(np.int64)

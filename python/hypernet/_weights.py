@@ -9,14 +9,16 @@ from __future__ import annotations
 import math
 import weakref
 from _thread import allocate_lock  # what `threading.Lock` is, without the rest of it
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from ._convert import as_array
+from ._convert import as_array, as_dtype
 
 if TYPE_CHECKING:
     from .layers.base import Layer
@@ -51,6 +53,19 @@ class Block:
         """The weights that still exist, in the order of the store."""
         alive = (reference() for reference in self.members)
         return [weight for weight in alive if weight is not None and weight.block is self]
+
+
+_room: ContextVar[list[int] | None] = ContextVar("room", default=None)
+
+
+@contextmanager
+def limited_room(count: int) -> Iterator[None]:
+    """In this block new weights may have `count` numbers together (ValueError): what a file holds, while it loads."""
+    token = _room.set([count])
+    try:
+        yield
+    finally:
+        _room.reset(token)
 
 
 _blocks: weakref.WeakValueDictionary[int, Block] = weakref.WeakValueDictionary()
@@ -135,7 +150,7 @@ class Weight:
 
     def assign(self, value: Any) -> None:
         """Write new numbers of the same shape (ValueError if it differs)."""
-        array = np.asarray(value, dtype=self.dtype)
+        array = as_dtype(value, self.dtype)
         if array.shape != self.shape:
             raise ValueError(
                 f"The shape of the target variable and the shape of the target value in `variable.assign(value)` must "
@@ -145,7 +160,8 @@ class Weight:
 
     def initialize(self) -> None:
         """Fill with what the initializer gives."""
-        self.value[...] = self.initializer(self.shape, dtype=self.dtype, fan_in=self.fan_in, fan_out=self.fan_out)
+        given = self.initializer(self.shape, dtype=self.dtype, fan_in=self.fan_in, fan_out=self.fan_out)
+        self.value[...] = as_array(given)
 
     def checksum(self) -> int:
         """A number that changes with any bit of the value."""
@@ -159,7 +175,13 @@ class Weight:
 
 def allocate(weights: Sequence[Weight], dtype: str) -> None:
     """A new block for new weights, filled by their initializers."""
-    block = Block(sum(weight.size for weight in weights), dtype)
+    count = sum(weight.size for weight in weights)
+    room = _room.get()
+    if room is not None:
+        if count > room[0]:
+            raise ValueError(f"Layer '{weights[0].layer.name}' has {count} weights, for which the file has no numbers.")
+        room[0] -= count
+    block = Block(count, dtype)
     block.adopt(weights)
     for weight in weights:
         weight.initialize()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._convert import as_array, as_dtype
 from ._names import reset_names
 from ._random import set_random_seed
 from ._registry import (
@@ -67,7 +68,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
     Raises
     ------
     ValueError
-        A label is negative or too large.
+        A label is negative, too large, or no whole number.
 
     Examples
     --------
@@ -75,15 +76,19 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
     >>> hn.utils.to_categorical([0, 2]).tolist()
     [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
-    labels = np.asarray(x).astype(np.int64)
+    labels = as_dtype(x, "int64", "x")
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
+    if labels.size == 0 and num_classes is None:
+        raise ValueError(f"There is no largest label in an array of shape {labels.shape}: pass `num_classes`.")
     count = int(labels.max()) + 1 if num_classes is None else int(num_classes)
     if labels.size and (labels.min() < 0 or labels.max() >= count):
         raise ValueError(
             f"Labels must be from 0 to {count - 1}. Received labels from {labels.min()} to {labels.max()}."
         )
-    return np.eye(count, dtype=np.float64)[labels]
+    rows = np.zeros((*labels.shape, count))
+    np.put_along_axis(rows, labels[..., np.newaxis], 1.0, axis=-1)
+    return rows
 
 
 def normalize(x: Any, axis: int = -1, order: int = 2) -> Array:
@@ -95,7 +100,7 @@ def normalize(x: Any, axis: int = -1, order: int = 2) -> Array:
     >>> hn.utils.normalize([[3.0, 4.0]]).tolist()
     [[0.6, 0.8]]
     """
-    array = np.asarray(x)
+    array = as_array(x)
     norm = np.atleast_1d(np.linalg.norm(array, order, axis))
     norm[norm == 0] = 1
     return array / np.expand_dims(norm, axis)

@@ -55,6 +55,8 @@ def sparsemax(x: Any, axis: int = -1) -> Array:
     """
     array = as_float(x)
     rows = np.moveaxis(array, checked_axis("sparsemax", array, axis), -1)
+    if rows.shape[-1] == 0:
+        return array.copy()
     ordered = -np.sort(-rows, axis=-1)
     excess = np.cumsum(ordered, axis=-1) - 1
     counts = np.arange(1, rows.shape[-1] + 1, dtype=array.dtype)

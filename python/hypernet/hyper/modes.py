@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._convert import NATIVE, as_dtype
+from .._convert import NATIVE, as_dtype, shape_of
 from .._shapes import fits
 from ..models.data import Leaf, check_leaf
 
@@ -99,7 +99,7 @@ def convert_conditions(values: Sequence[Any], leaves: Sequence[Leaf], owner: str
     fitting = [condition for condition in found if condition is not None]
     if len(fitting) < len(found) or len({condition.array.shape[0] for condition in fitting}) != 1:
         listing = ", ".join(
-            f"'{leaf.name}' {text(leaf.shape)} or {text(('N', *leaf.shape))}, received {text(np.shape(value))}"
+            f"'{leaf.name}' {text(leaf.shape)} or {text(('N', *leaf.shape))}, received {text(shape_of(value))}"
             for leaf, value in zip(leaves, values, strict=True)
         )
         raise ValueError(f"'{owner}' takes one condition or N of them: expected {listing}.")
@@ -129,7 +129,7 @@ def meet(
         arrays.append(as_dtype(value, leaf.dtype, leaf.name))
 
     def refuse() -> ValueError:
-        came = _listed([np.shape(value) for value in conditions]), _listed([array.shape for array in arrays])
+        came = _listed([shape_of(value) for value in conditions]), _listed([array.shape for array in arrays])
         return ValueError(
             f"'{owner}' cannot bring these shapes together: {what} {came[0]} and x {came[1]}. "
             + choices(condition_leaves, input_leaves, what)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._convert import as_dtype
 from .._weights import Weight
 from ..layers.base import penalties
 from ..models.model import Model
@@ -105,7 +106,7 @@ def base_vector(base: Any, target: Model, flags: Sequence[bool]) -> Array | None
         if base != "target":
             raise ValueError(f"`base` is None, 'target' or an array of weights. Received: base={base!r}")
         return present_weights(target, flags)
-    array = np.array(base, dtype=target.dtype).reshape(-1)
+    array = np.array(as_dtype(base, target.dtype, "base")).reshape(-1)
     total = sum(weight.size for weight, on in zip(target._weights_in_order(), flags, strict=True) if on)
     if array.size != total:
         raise ValueError(f"`base` has {array.size:,} values; the generated weights of '{target.name}' are {total:,}.")

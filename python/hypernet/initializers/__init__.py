@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._convert import as_array
 from .._registry import Family
 from .base import Constant, Identity, Initializer, Ones, Zeros, as_dtype
 from .random import (
@@ -77,7 +78,7 @@ class _Given(Initializer):
 
     def __call__(self, shape: Any, dtype: Any = None, fan_in: int | None = None, fan_out: int | None = None) -> Array:
         values = self.given(shape, dtype=dtype) if callable(self.given) else self.given
-        array = np.asarray(values, as_dtype(dtype))
+        array = as_array(values).astype(as_dtype(dtype), copy=False)
         if array.shape != tuple(shape):
             raise ValueError(
                 f"Expected `shape` to be {array.shape} for direct tensor as initializer. Received shape={tuple(shape)}"

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._convert import as_array
+
 Array = NDArray[Any]
 
 
@@ -96,7 +98,11 @@ class Constant(Initializer):
         self.value = value
 
     def __call__(self, shape: Any, dtype: Any = None, fan_in: int | None = None, fan_out: int | None = None) -> Array:
-        return np.array(np.broadcast_to(np.asarray(self.value, as_dtype(dtype)), shape))
+        value = as_array(self.value).astype(as_dtype(dtype), copy=False)
+        try:
+            return np.array(np.broadcast_to(value, shape))
+        except ValueError:
+            raise ValueError(f"Constant: a value of shape {value.shape} does not broadcast to {shape}.") from None
 
     def get_config(self) -> dict[str, Any]:
         return {"value": self.value.tolist() if isinstance(self.value, (np.ndarray, np.generic)) else self.value}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .._convert import as_array, as_float
+from .._convert import DtypeError, as_array, as_float
 from .._names import auto_name
 
 Array = NDArray[Any]
@@ -83,8 +83,7 @@ class Loss:
 
     def _values_and_gradient(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
         """Each position's loss, and its gradient."""
-        values, gradient = np.asarray(self.call(y_true, y_pred)), np.asarray(self.gradient(y_true, y_pred))
-        return check_pair(self.name, values, gradient, y_pred)
+        return check_pair(self.name, self.call(y_true, y_pred), self.gradient(y_true, y_pred), y_pred)
 
     # ---- use on arrays ----
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
@@ -103,7 +102,7 @@ class Loss:
             In the dtype of y_pred.
         """
         predicted, true = self._arrays(y_true, y_pred)
-        values = np.asarray(self.call(true, predicted))
+        values = _returned(self.name, self.call(true, predicted))
         weights = spread_weights(sample_weight, values.shape, values.dtype)
         return reduce(values, weights, self.reduction)
 
@@ -123,7 +122,8 @@ class Loss:
         >>> float(value), dy.tolist()
         (2.5, [[1.0, 2.0]])
         """
-        predicted, true = self._arrays(y_true, y_pred)
+        given = as_float(y_pred)
+        predicted, true = self._arrays(y_true, given)
         values, gradient = self._values_and_gradient(true, predicted)
         weights = spread_weights(sample_weight, values.shape, values.dtype)
         factor = 1.0 / normalizer(values.shape, weights, self.reduction)
@@ -131,7 +131,7 @@ class Loss:
             gradient = gradient * (weights * factor).reshape(weights.shape + (1,) * (gradient.ndim - weights.ndim))
         elif factor != 1.0:
             gradient = gradient * gradient.dtype.type(factor)
-        return reduce(values, weights, self.reduction), gradient.reshape(np.shape(y_pred))
+        return reduce(values, weights, self.reduction), gradient.reshape(given.shape)
 
     def _arrays(self, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
         predicted = as_float(y_pred)
@@ -190,14 +190,22 @@ def spread_weights(sample_weight: Any, shape: tuple[int, ...], dtype: Any) -> Ar
     if weights.ndim > len(shape) or any(a not in (b, 1) for a, b in zip(trimmed, shape, strict=False)):
         raise ValueError(
             f"sample_weight must have the shape of the losses, {shape}, or of a leading part of it; received an array "
-            f"of shape {np.shape(sample_weight)}."
+            f"of shape {trimmed}."
         )
     return weights.reshape(trimmed + (1,) * (len(shape) - len(trimmed)))
 
 
+def _returned(name: str, value: Any) -> Array:
+    """What a loss of one's own returned as an array of numbers."""
+    try:
+        return as_array(value)
+    except DtypeError as error:
+        raise DtypeError(f"The loss '{name}' must return arrays of numbers. {error}") from None
+
+
 def check_values(name: str, values: Any, y_pred: Array) -> Array:
     """The rows' values of a custom loss, as an array of y_pred's dtype (ValueError if the shape is wrong)."""
-    values = np.asarray(values, y_pred.dtype)
+    values = _returned(name, values).astype(y_pred.dtype, copy=False)
     if values.ndim == 0 or values.shape != y_pred.shape[: values.ndim]:
         raise ValueError(
             f"The loss '{name}' must return a value for each row, of shape {y_pred.shape[:1]} (or {y_pred.shape[:-1]}) "
@@ -208,7 +216,8 @@ def check_values(name: str, values: Any, y_pred: Array) -> Array:
 
 def check_pair(name: str, values: Any, gradient: Any, y_pred: Array) -> tuple[Array, Array]:
     """What a custom loss returned, as arrays of y_pred's dtype (ValueError if a shape is wrong)."""
-    values, gradient = check_values(name, values, y_pred), np.asarray(gradient, y_pred.dtype)
+    values = check_values(name, values, y_pred)
+    gradient = _returned(name, gradient).astype(y_pred.dtype, copy=False)
     if gradient.shape != y_pred.shape:
         raise ValueError(
             f"The loss '{name}' must return a gradient of the predictions' shape {y_pred.shape}; it returned one of "

@@ -14,15 +14,35 @@ Array = NDArray[Any]
 
 
 def same_rank(y_true: Any, y_pred: Any) -> tuple[Array, Array]:
-    """A last axis of one is added to (N,), or dropped, where the other array has one axis more or less."""
+    """A last axis of one is added to (N,), or dropped, where the other array has one axis more or less.
+
+    Raises
+    ------
+    ValueError
+        The shapes differ otherwise.
+    """
     true, predicted = as_array(y_true), as_array(y_pred)
-    if true.ndim == predicted.ndim:
-        return true, predicted
     if true.ndim == predicted.ndim + 1 and true.shape[-1] == 1:
-        return (true, predicted[:, np.newaxis]) if predicted.ndim == 1 else (true[..., 0], predicted)
-    if predicted.ndim == true.ndim + 1 and predicted.shape[-1] == 1:
-        return (true[:, np.newaxis], predicted) if true.ndim == 1 else (true, predicted[..., 0])
+        true, predicted = (true, predicted[:, np.newaxis]) if predicted.ndim == 1 else (true[..., 0], predicted)
+    elif predicted.ndim == true.ndim + 1 and predicted.shape[-1] == 1:
+        true, predicted = (true[:, np.newaxis], predicted) if true.ndim == 1 else (true, predicted[..., 0])
+    if true.shape != predicted.shape:
+        raise ValueError(
+            f"y_true and y_pred must have the same shape. Received: y_true.shape={true.shape}, "
+            f"y_pred.shape={predicted.shape}"
+        )
     return true, predicted
+
+
+def _classes(y_true: Any, y_pred: Any) -> tuple[Array, Array]:
+    """The labels of one-hot targets, and the scores (ValueError for other shapes)."""
+    true, predicted = as_array(y_true), as_array(y_pred)
+    if true.shape != predicted.shape or true.ndim == 0 or true.shape[-1] == 0:
+        raise ValueError(
+            "One-hot targets and predictions must have the same shape, with the classes along the last axis. "
+            f"Received: y_true.shape={true.shape}, y_pred.shape={predicted.shape}"
+        )
+    return true.argmax(-1), predicted
 
 
 def accuracy(y_true: Any, y_pred: Any) -> Array:
@@ -53,7 +73,8 @@ def categorical_accuracy(y_true: Any, y_pred: Any) -> Array:
     >>> hn.metrics.categorical_accuracy([[0.0, 1.0]], [[0.3, 0.7]]).tolist()
     [1.0]
     """
-    return np.asarray(as_array(y_true).argmax(-1) == as_array(y_pred).argmax(-1), np.float32)
+    labels, predicted = _classes(y_true, y_pred)
+    return np.asarray(labels == predicted.argmax(-1), np.float32)
 
 
 def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Array:
@@ -65,21 +86,28 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Array:
     >>> hn.metrics.sparse_categorical_accuracy([1, 0], [[0.3, 0.7], [0.1, 0.9]]).tolist()
     [1.0, 0.0]
     """
-    predicted = as_array(y_pred)
-    return np.asarray(_labels(y_true, predicted) == predicted.argmax(-1), np.float32)
+    labels, predicted = _labels(y_true, y_pred)
+    return np.asarray(labels == predicted.argmax(-1), np.float32)
 
 
-def _labels(y_true: Any, y_pred: Array) -> Array:
-    true = as_array(y_true)
-    return true[..., 0] if true.ndim == y_pred.ndim and true.shape[-1] == 1 else true
+def _labels(y_true: Any, y_pred: Any) -> tuple[Array, Array]:
+    """Integer labels without a last axis of one, and the scores (ValueError for other shapes)."""
+    true, predicted = as_array(y_true), as_array(y_pred)
+    labels = true[..., 0] if true.ndim == predicted.ndim and true.shape[-1:] == (1,) else true
+    if predicted.ndim == 0 or predicted.shape[-1] == 0 or labels.shape != predicted.shape[:-1]:
+        raise ValueError(
+            "Labels must have the shape of the predictions without their last axis, along which the classes lie. "
+            f"Received: y_true.shape={true.shape}, y_pred.shape={predicted.shape}"
+        )
+    return labels, predicted
 
 
 def _in_top_k(labels: Array, y_pred: Array, k: int) -> Array:
     """Fewer than k scores are larger than the label's; labels that name no class are never in."""
     classes = y_pred.shape[-1]
-    numbers = labels.astype(np.int64)
-    valid = (numbers >= 0) & (numbers < classes)
-    at = np.take_along_axis(y_pred, np.where(valid, numbers, 0)[..., np.newaxis], -1)
+    valid = (labels >= 0) & (labels < classes) & (labels == np.floor(labels))
+    numbers = np.where(valid, labels, 0).astype(np.int64)
+    at = np.take_along_axis(y_pred, numbers[..., np.newaxis], -1)
     larger = (y_pred > np.where(np.isnan(at), -np.inf, at)).sum(-1)
     return np.asarray((larger < k) & valid, np.float32)
 
@@ -93,7 +121,7 @@ def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Array:
     >>> hn.metrics.top_k_categorical_accuracy([[0.0, 1.0, 0.0]], [[0.5, 0.3, 0.2]], k=2).tolist()
     [1.0]
     """
-    return _in_top_k(as_array(y_true).argmax(-1), as_array(y_pred), k)
+    return _in_top_k(*_classes(y_true, y_pred), k)
 
 
 def sparse_top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5, from_sorted_ids: bool = False) -> Array:
@@ -112,8 +140,7 @@ def sparse_top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5, from
     >>> hn.metrics.sparse_top_k_categorical_accuracy([1], [[0.5, 0.3, 0.2]], k=2).tolist()
     [1.0]
     """
-    predicted = as_array(y_pred)
-    labels = _labels(y_true, predicted)
+    labels, predicted = _labels(y_true, y_pred)
     if from_sorted_ids:
         return np.asarray((labels[..., np.newaxis] == predicted[..., :k]).any(-1), np.float32)
     return _in_top_k(labels, predicted, k)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._convert import as_array
+from .._convert import as_array, as_dtype
 from .._names import auto_name
 
 Array = NDArray[Any]
@@ -81,18 +81,22 @@ class Metric:
 
 def _per_sample(values: Any, sample_weight: Any, mean: bool) -> tuple[Array, Array | None]:
     """Values and weights with one number a sample; further axes are averaged (or summed) away."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub":
-        array = as_array(values)
+    array = as_array(values)
     weights = None
     if sample_weight is not None:
-        weights = np.asarray(sample_weight, np.float64)
+        weights = as_dtype(sample_weight, "float64")
         if array.ndim == weights.ndim + 1 and array.shape[-1] == 1 and weights.ndim != 1:
             array = array[..., 0]
         elif weights.ndim == array.ndim + 1 and weights.shape[-1] == 1:
             weights = weights[..., 0]
         if array.ndim > weights.ndim:
             array = _fold(array, tuple(range(weights.ndim, array.ndim)), mean)
+        if weights.ndim > array.ndim or any(
+            a not in (1, b) for a, b in zip(weights.shape[::-1], array.shape[::-1], strict=False)
+        ):
+            raise ValueError(
+                f"sample_weight of shape {np.shape(weights)} does not broadcast to the values' shape {array.shape}."
+            )
         weights = np.broadcast_to(weights, array.shape)
         array = array * weights
         weights = _fold(weights, tuple(range(1, weights.ndim)), mean)
@@ -149,7 +153,7 @@ class Mean(Metric):
         self.count = 0.0
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
-        if sample_weight is None and type(values) is np.ndarray and values.ndim == 1:
+        if sample_weight is None and type(values) is np.ndarray and values.ndim == 1 and values.dtype.kind in "fiub":
             self.total += float(values.sum(dtype=np.float64))
             self.count += len(values)
             return

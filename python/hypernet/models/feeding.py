@@ -78,7 +78,9 @@ class ModelData:
         for what, arrays in (("y", targets or ()), ("sample_weight", weights)):
             for array in arrays:
                 if array is not None and array.shape[:1] != (count,):
-                    check_cardinality(**{"x": [count], what: [len(array) if array.ndim else 0]})
+                    if array.ndim == 0:
+                        raise ValueError(f"`{what}` needs an entry for each of the {count} rows; received a scalar.")
+                    check_cardinality(**{"x": [count], what: [len(array)]})
         return Examples("plain", (), inputs, targets, weights, count)
 
     # ---- what the trainer runs ----

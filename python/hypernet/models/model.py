@@ -6,10 +6,10 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core, _nest
+from .._convert import shape_of
 from .._names import auto_name, checked_name
 from .._pullback import Gradients, Pullback, Versions, call_seed
 from .._shapes import FLOATX, Shape, is_floating
@@ -396,7 +396,7 @@ class Model(_core.Callable, ModelData, ParameterVector, Trainer, Layer):
         """
         inputs = self._standardize_inputs(x)
         network = self._bound()
-        given = [np.shape(value) for value in self._check_structure(x)[1]]
+        given = [shape_of(value) for value in self._check_structure(x)[1]]
         number = call_seed(training, seed)
         outputs = network.predict(inputs, None, training, number, 0)
         versions = Versions(self._stores())

@@ -141,7 +141,7 @@ class ParameterVector:
             shape = weights.shape
             if len(shape) == 1 or (len(shape) == 2 and shape[0] == 1):
                 place, offset, size = self._place
-                if shape[-1] == size and weights.dtype is NATIVE[place.dtype] and weights.flags.c_contiguous:
+                if shape[-1] == size and weights.dtype is NATIVE[place.dtype] and _is_plain(weights):
                     place.write(offset, weights)
                     return
         own = self._weights_in_order()
@@ -229,9 +229,13 @@ class ParameterVector:
         return rebuild, (type(self), snapshot(self))
 
 
+def _is_plain(array: Array) -> bool:
+    return array.flags.c_contiguous and array.flags.aligned
+
+
 def unflatten(owner: str, names: Sequence[str], shapes: Sequence[tuple[int, ...]], vector: Any) -> dict[str, Array]:
     """Views of (P,) or (N, P) by name."""
-    flat = vector if type(vector) is np.ndarray else as_array(vector)
+    flat = as_array(vector)
     sizes = [math.prod(shape) for shape in shapes]
     total = sum(sizes)
     if flat.ndim not in (1, 2) or flat.shape[-1] != total:

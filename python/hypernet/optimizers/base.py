@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .._convert import as_dtype
 from .._names import auto_name
 from .._weights import Weight
 from .binding import Binding, Found, Piece, Span, pieces_of, pieces_of_weights
@@ -402,10 +403,10 @@ def _size(variable: Any) -> int:
 
 
 def _matching(gradient: Any, variable: Any) -> Array:
-    array = np.ascontiguousarray(gradient, np.dtype(variable.dtype))
+    array = np.asarray(as_dtype(gradient, np.dtype(variable.dtype).name, "a gradient"), order="C")
     if array.shape != tuple(variable.shape):
         raise ValueError(
-            f"A gradient must have the shape of its variable. Received: a gradient of shape {np.shape(gradient)} for a "
+            f"A gradient must have the shape of its variable. Received: a gradient of shape {array.shape} for a "
             f"variable of shape {tuple(variable.shape)}."
         )
     return array

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .._convert import as_dtype
 from .._weights import Weight, block_of
 
 Array = NDArray[Any]
@@ -51,10 +52,12 @@ def pieces_of(variable: Any) -> list[Piece]:
         )
     if variable.dtype not in (np.float32, np.float64):
         raise ValueError(f"An optimizer updates arrays of float32 or float64. Received: an array of {variable.dtype}")
-    if not variable.flags.c_contiguous or not variable.flags.writeable:
+    flags = variable.flags
+    if not (flags.c_contiguous and flags.writeable and flags.aligned):
+        lacks = "not contiguous" if not flags.c_contiguous else "not aligned" if not flags.aligned else "read-only"
         raise ValueError(
-            "An optimizer updates contiguous, writable arrays in place. Received: an array of shape "
-            f"{variable.shape} that is {'read-only' if variable.flags.c_contiguous else 'not contiguous'}."
+            "An optimizer updates contiguous, aligned, writable arrays in place. Received: an array of shape "
+            f"{variable.shape} that is {lacks}."
         )
     store = _core.store_of(variable)
     if store is None:
@@ -211,7 +214,17 @@ def constrain(weights: Sequence[Weight]) -> None:
 
     chosen = [weight for weight in weights if weight.constraint is not None and weight.trainable]
     if chosen:
-        write(chosen, [np.asarray(weight.constraint(weight.value), weight.dtype) for weight in chosen])
+        write(chosen, [_constrained(weight) for weight in chosen])
+
+
+def _constrained(weight: Weight) -> Array:
+    projected = as_dtype(weight.constraint(weight.value), weight.dtype)
+    if projected.shape != weight.shape:
+        raise ValueError(
+            f"The constraint of {weight.path} must return an array of the weight's shape {weight.shape}; it returned one "
+            f"of shape {projected.shape}."
+        )
+    return projected
 
 
 def _is_same(mine: Piece, other: Piece) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .._convert import as_dtype
 from .._random import next_seed
 from .._weights import Weight
 from ..optimizers.base import Optimizer
@@ -208,7 +209,7 @@ class Stepper:
         for weight, penalty, part in self._penalties:
             value = weight.value
             extra += float(penalty(value))
-            gradient[part] += np.asarray(penalty.gradient(value), gradient.dtype).reshape(-1) * normalizer
+            gradient[part] += as_dtype(penalty.gradient(value), gradient.dtype.name).reshape(-1) * normalizer
         return Batch(batch.values, batch.total + extra, batch.outputs), normalizer
 
     def _python_gradients(self, examples: Examples, call: int, training: bool, gradient: Array) -> Batch:

@@ -387,6 +387,7 @@ class Trainer(Compiled):
                 found = me._run_predict(examples, _flat_out(out), False, 0, 0)
                 return me._pack_outputs(found) if out is None else out
             source = ArraySource(examples, batch_size, False, checked_steps(steps, "steps"))
+            _check_out(_flat_out(out) or (), min(examples.count, source.batch * (source.steps or 0)), examples, self)
         from ..callbacks.base import CallbackList
         from ..callbacks.progress import has_display
 
@@ -536,6 +537,19 @@ def _is_due(epoch: int, validation_freq: Any) -> bool:
     if isinstance(validation_freq, (list, tuple)):
         return epoch + 1 in validation_freq
     return bool((epoch + 1) % validation_freq == 0)
+
+
+def _check_out(out: tuple[Any, ...], rows: int, examples: Examples, model: Any) -> None:
+    """Errors for what the core, which sees one batch after the other, would find when some of `out` is written."""
+    stores = [store.view(0, (store.count,)) for store in model._stores()] if out else []
+    for index, array in enumerate(out):
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"out {index} must be an array, received {type(array).__name__}")
+        if array.shape[:1] != (rows,):
+            raise ValueError(f"out {index} must have a leading axis of {rows}, received the shape {array.shape}")
+        others = [*examples.conditions, *examples.inputs, *stores, *out[:index]]
+        if any(np.shares_memory(array, other) for other in others):
+            raise ValueError(f"out {index} overlaps the memory of an input, of weights or of another output")
 
 
 def _flat_out(out: Any) -> tuple[Array, ...] | None:
