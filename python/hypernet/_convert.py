@@ -55,7 +55,7 @@ def as_array(value: Any) -> Array:
 
 def _from_sequence(value: list[Any] | tuple[Any, ...]) -> Array:
     try:
-        return np.asarray(value)
+        return np.asarray(tuple(value))  # an item that changes the list while it is read does not change the tuple
     except ValueError:
         shapes = [_shape_text(item) for item in value[:8]] + ["..."] * (len(value) > 8)
         raise ValueError(

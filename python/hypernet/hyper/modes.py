@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._convert import NATIVE, as_dtype, shape_of
+from .._convert import NATIVE, as_dtype
 from .._shapes import fits
 from ..models.data import Leaf, check_leaf
 
@@ -73,10 +73,17 @@ class Condition(NamedTuple):
     single: bool
 
 
-def as_condition(value: Any, leaf: Leaf, owner: str) -> Condition | None:
+def _converted(values: Sequence[Any], leaves: Sequence[Leaf], owner: str) -> list[Array]:
+    """Arrays of the leaves' dtypes, all before any view is made: converting one runs code that may resize others."""
+    arrays = []
+    for value, leaf in zip(values, leaves, strict=True):
+        check_leaf(value, owner)
+        arrays.append(as_dtype(value, leaf.dtype, leaf.name))
+    return arrays
+
+
+def as_condition(array: Array, leaf: Leaf) -> Condition | None:
     """A condition with its leading axis; None if its shape is neither one sample's nor that of N of them."""
-    check_leaf(value, owner)
-    array = as_dtype(value, leaf.dtype, leaf.name)
     if leaf.shape == (1,) and array.ndim < 2:
         # One number a condition: a scalar is one condition, a vector as many as it is long.
         return Condition(array.reshape(-1, 1), array.shape, array.ndim == 0)
@@ -95,12 +102,13 @@ def convert_conditions(values: Sequence[Any], leaves: Sequence[Leaf], owner: str
     ValueError
         A condition has another shape than one sample or N of them, or they are not equally many.
     """
-    found = [as_condition(value, leaf, owner) for value, leaf in zip(values, leaves, strict=True)]
+    arrays = _converted(values, leaves, owner)
+    found = [as_condition(array, leaf) for array, leaf in zip(arrays, leaves, strict=True)]
     fitting = [condition for condition in found if condition is not None]
     if len(fitting) < len(found) or len({condition.array.shape[0] for condition in fitting}) != 1:
         listing = ", ".join(
-            f"'{leaf.name}' {text(leaf.shape)} or {text(('N', *leaf.shape))}, received {text(shape_of(value))}"
-            for leaf, value in zip(leaves, values, strict=True)
+            f"'{leaf.name}' {text(leaf.shape)} or {text(('N', *leaf.shape))}, received {text(array.shape)}"
+            for leaf, array in zip(leaves, arrays, strict=True)
         )
         raise ValueError(f"'{owner}' takes one condition or N of them: expected {listing}.")
     return fitting
@@ -121,15 +129,13 @@ def meet(
     ValueError
         The shapes fit none of the four modes; says both and the four choices.
     """
-    found = [as_condition(value, leaf, owner) for value, leaf in zip(conditions, condition_leaves, strict=True)]
+    given = _converted(conditions, condition_leaves, owner)
+    arrays = _converted(inputs, input_leaves, owner)
+    found = [as_condition(array, leaf) for array, leaf in zip(given, condition_leaves, strict=True)]
     converted = [condition for condition in found if condition is not None]
-    arrays = []
-    for value, leaf in zip(inputs, input_leaves, strict=True):
-        check_leaf(value, owner)
-        arrays.append(as_dtype(value, leaf.dtype, leaf.name))
 
     def refuse() -> ValueError:
-        came = _listed([shape_of(value) for value in conditions]), _listed([array.shape for array in arrays])
+        came = _listed([array.shape for array in given]), _listed([array.shape for array in arrays])
         return ValueError(
             f"'{owner}' cannot bring these shapes together: {what} {came[0]} and x {came[1]}. "
             + choices(condition_leaves, input_leaves, what)

@@ -275,13 +275,19 @@ class Optimizer:
         parts: list[Array] = []
         given: list[bool] = []
         for gradient, variable in zip(grads, variables, strict=True):
-            pieces = pieces_of(variable)
-            found += pieces
-            given += [gradient is not None] * len(pieces)
+            if not hasattr(variable, "dtype"):
+                pieces_of(variable)  # says what is wrong
             dtype = variable.dtype
             parts.append(
                 np.zeros(_size(variable), dtype) if gradient is None else _matching(gradient, variable).reshape(-1)
             )
+        # After all gradients: converting one runs code of its class, which may resize variables under views of them.
+        for part, gradient, variable in zip(parts, grads, variables, strict=True):
+            pieces = pieces_of(variable)
+            if part.size != sum(piece.size for piece in pieces):
+                raise ValueError("A variable was resized while the gradients were converted.")
+            found += pieces
+            given += [gradient is not None] * len(pieces)
         if len({part.dtype for part in parts}) > 1:
             raise ValueError("All variables of one optimizer have one dtype. Received: float32 and float64")
         return found, np.concatenate(parts), given if not all(given) else None

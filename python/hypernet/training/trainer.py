@@ -347,7 +347,7 @@ class Trainer(Compiled):
         ----------
         x : array, or nested arrays; or a dataset of batches
         batch_size : int, optional
-            By default all rows go into one call, which divides them itself; results do not depend on it.
+            By default all rows go into one call, which divides them itself; only rounding depends on it.
         verbose : "auto", 0, 1, 2
             "auto", 1: a bar on a terminal, if there are several batches.
         steps : int, optional
