@@ -28,7 +28,8 @@ typedef enum hn_map {
     HN_MAP_LINEAR = 0,   /* x */
     HN_MAP_RELU,         /* max(x, 0) */
     HN_MAP_RELU_GENERAL, /* params: negative_slope s, max_value m (inf: none), threshold t.
-                            x >= m: m;  t <= x < m: x;  x < t: s * (x - t) */
+                            x >= m: m;  t <= x < m: x;  x < t: s * (x - t), which is 0 where s is 0.
+                            Slope: 0 for x >= m unless m is inf, 1 for t < x < m, s for x <= t */
     HN_MAP_ELU,          /* params: alpha. x > 0: x; else alpha * expm1(x) */
     HN_MAP_SELU,         /* 1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * expm1(x)) */
     HN_MAP_GELU,         /* x * Phi(x), exact, by erf */

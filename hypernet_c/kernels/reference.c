@@ -66,7 +66,11 @@ static double reference_map(hn_map map, const double *params, double x)
     case HN_MAP_RELU:
         return x < 0 ? 0 : x;
     case HN_MAP_RELU_GENERAL:
-        return x >= params[1] ? params[1] : x < params[2] ? params[0] * (x - params[2]) : x;
+        if (x >= params[1])
+            return params[1];
+        if (x < params[2])
+            return params[0] != 0 ? params[0] * (x - params[2]) : 0; /* 0 * -inf would be nan */
+        return x;
     case HN_MAP_ELU:
         return x > 0 ? x : params[0] * expm1(x);
     case HN_MAP_SELU:
@@ -134,7 +138,9 @@ static double reference_map_slope(hn_map map, const double *params, double v)
     case HN_MAP_RELU:
         return v > 0 ? 1 : 0;
     case HN_MAP_RELU_GENERAL:
-        return v >= params[1] ? 0 : v < params[2] ? params[0] : 1;
+        if (v >= params[1] && params[1] < (double)INFINITY)
+            return 0;
+        return v > params[2] ? 1 : params[0];
     case HN_MAP_ELU:
         return v > 0 ? 1 : params[0] * exp(v);
     case HN_MAP_SELU:
