@@ -1,5 +1,6 @@
 /* XXH64: four running sums over blocks of 32 bytes, merged, then the rest, then mixed. Any change of one block changes
    its running sum, because every step can be undone. */
+#include "byte_order.h"
 #include "checksum.h"
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,7 @@ static uint64_t word_at(const unsigned char *bytes)
 {
     uint64_t word;
     memcpy(&word, bytes, sizeof word);
-    return word;
+    return file_u64(word);
 }
 
 static uint64_t take(uint64_t sum, uint64_t word)
@@ -32,7 +33,7 @@ static uint64_t finish(uint64_t hash, const unsigned char *place, size_t rest)
     if (rest >= 4) {
         uint32_t half;
         memcpy(&half, place, sizeof half);
-        hash = rotate(hash ^ half * prime1, 23) * prime2 + prime3;
+        hash = rotate(hash ^ file_u32(half) * prime1, 23) * prime2 + prime3;
         rest -= 4;
         place += 4;
     }
@@ -87,12 +88,4 @@ int hn_file_dtype_find(const char *name)
         if (strcmp(dtype_names[dtype], name) == 0)
             return dtype;
     return -1;
-}
-
-hn_status hn_file_byte_order_check(hn_error *error)
-{
-    if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
-        return HN_OK;
-    return hn_error_set(error, HN_ERROR_NOT_IMPLEMENTED,
-                        "files are little-endian, and this machine is not: reading and writing them here is not built");
 }

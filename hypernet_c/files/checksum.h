@@ -13,7 +13,7 @@ enum { FILE_MAX_HEADER = 100000000, FILE_CHECKSUM_DIGITS = 16 };
 /* XXH64 (https://github.com/Cyan4973/xxHash, specification) of `bytes` bytes. */
 uint64_t hn_checksum_bytes(const void *data, size_t bytes, uint64_t seed);
 
-/* One summand each. */
+/* One summand each; the tensor's data as the file has it. */
 uint64_t hn_checksum_tensor(const hn_file_tensor *tensor);
 uint64_t hn_checksum_text(const hn_file_text *text);
 
@@ -21,8 +21,5 @@ uint64_t hn_checksum_text(const hn_file_text *text);
 const char *hn_file_dtype_name(hn_dtype dtype);
 /* The dtype called `name`, or -1. */
 int hn_file_dtype_find(const char *name);
-
-/* HN_ERROR_NOT_IMPLEMENTED on a big-endian machine. */
-hn_status hn_file_byte_order_check(hn_error *error);
 
 #endif

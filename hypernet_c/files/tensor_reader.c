@@ -1,4 +1,5 @@
 /* Reading: everything that the header says is checked before the first tensor is read. */
+#include "byte_order.h"
 #include "checksum.h"
 #include "json.h"
 #include "../base/file.h"
@@ -54,6 +55,7 @@ static char *header_read(reading *r, size_t *length)
     }
     if (hn_file_read(r->source, &declared, sizeof declared, r->error) != HN_OK)
         return NULL;
+    declared = file_u64(declared);
     r->bytes -= sizeof declared;
     if (declared > FILE_MAX_HEADER || declared > r->bytes) {
         damaged(r, "a header of %" PRIu64 " bytes is declared, %s", declared,
@@ -242,22 +244,31 @@ static hn_status checksum_check(const reading *r)
     return HN_OK;
 }
 
+/* After the checksum, which is of the file's bytes. */
+static void byte_order_mend(const hn_tensor_file *file)
+{
+    for (int64_t i = 0; i < file->count && !FILE_ORDER_IS_NATIVE; i++) {
+        hn_file_tensor *tensor = &file->tensors[i].tensor;
+        hn_bytes_reverse(tensor->data, (void *)tensor->data, tensor->bytes, hn_dtype_size(tensor->dtype));
+    }
+}
+
 hn_tensor_file *hn_tensor_file_read(const char *path, hn_error *error)
 {
     hn_error ignored;
     reading r = {.path = path, .error = error ? error : &ignored};
-    if (hn_file_byte_order_check(r.error) != HN_OK)
-        return NULL;
     r.file = hn_memory_allocate(1, sizeof *r.file, r.error);
     if (!r.file)
         return NULL;
     r.source = hn_file_open(path, &r.bytes, r.error);
     int good = r.source && header_take(&r) == HN_OK && data_read(&r) == HN_OK && checksum_check(&r) == HN_OK;
     hn_file_close(r.source);
-    if (good)
-        return r.file;
-    hn_tensor_file_free(r.file);
-    return NULL;
+    if (!good) {
+        hn_tensor_file_free(r.file);
+        return NULL;
+    }
+    byte_order_mend(r.file);
+    return r.file;
 }
 
 void hn_tensor_file_free(hn_tensor_file *file)

@@ -1,4 +1,5 @@
 /* Writing: everything is checked and the header made before the first byte goes to the disk. */
+#include "byte_order.h"
 #include "checksum.h"
 #include "json.h"
 #include "../base/file.h"
@@ -142,10 +143,11 @@ static char *header_make(const hn_file_tensor *tensors, int64_t count, const hn_
 static hn_status file_write(const char *path, const char *header, uint64_t length, const hn_file_tensor *tensors,
                             int64_t count, hn_error *error)
 {
+    uint64_t declared = file_u64(length);
     hn_file_writer *writer = hn_file_writer_create(path, error);
     if (!writer)
         return error->status;
-    hn_status status = hn_file_writer_write(writer, &length, sizeof length, error);
+    hn_status status = hn_file_writer_write(writer, &declared, sizeof declared, error);
     if (status == HN_OK)
         status = hn_file_writer_write(writer, header, (size_t)length, error);
     for (int64_t i = 0; i < count && status == HN_OK; i++)
@@ -156,21 +158,31 @@ static hn_status file_write(const char *path, const char *header, uint64_t lengt
     return status;
 }
 
+/* Tensors whose data is as the file shall have it. */
+static hn_status contents_write(const char *path, const hn_file_tensor *tensors, int64_t count,
+                                const hn_file_text *texts, int64_t text_count, hn_error *error)
+{
+    uint64_t length = 0;
+    char *header = header_make(tensors, count, texts, text_count, &length, error);
+    if (!header)
+        return error->status;
+    hn_status status = file_write(path, header, length, tensors, count, error);
+    hn_memory_free(header);
+    return status;
+}
+
 hn_status hn_tensor_file_write(const char *path, const hn_file_tensor *tensors, int64_t count,
                                const hn_file_text *texts, int64_t text_count, hn_error *error)
 {
     hn_error ignored;
-    uint64_t length = 0;
     error = error ? error : &ignored;
-    hn_status status = hn_file_byte_order_check(error);
-    if (status == HN_OK)
-        status = contents_check(tensors, count, texts, text_count, error);
-    if (status != HN_OK)
-        return status;
-    char *header = header_make(tensors, count, texts, text_count, &length, error);
-    if (!header)
+    hn_status status = contents_check(tensors, count, texts, text_count, error);
+    if (status != HN_OK || FILE_ORDER_IS_NATIVE)
+        return status == HN_OK ? contents_write(path, tensors, count, texts, text_count, error) : status;
+    hn_file_tensor *reversed = hn_tensors_reverse(tensors, count, error);
+    if (!reversed)
         return error->status;
-    status = file_write(path, header, length, tensors, count, error);
-    hn_memory_free(header);
+    status = contents_write(path, reversed, count, texts, text_count, error);
+    hn_memory_free(reversed);
     return status;
 }

@@ -8,7 +8,7 @@
    so that it covers all that the file says, in whatever order another program writes it again. A file with the metadata
    "hypernet_format" must have one; other safetensors files need not.
 
-   Big-endian machines: reading and writing raise HN_ERROR_NOT_IMPLEMENTED. */
+   In memory all numbers are the machine's own: a big-endian one reverses their bytes when it reads and writes. */
 #ifndef HN_FILES_TENSORS_H
 #define HN_FILES_TENSORS_H
 

@@ -2,12 +2,16 @@
      files self <directory>         round trips, damage, failing allocations, a full disk; prints "ok"
      files copy <from> <to>         reads a file and writes what it holds
      files read <path>...           for each: the status, blocks of memory not freed, and the message
+     files write <path>             writes the tensors below
+     files values <path>            prints every tensor and every number in it, and the metadata
      files graph <json>             reads a graph and prints it again
      files model <path>...          loads models: as "read"
    Exits 1 with the place of the first failure. */
 #include "hypernet.h"
+#include "files/byte_order.h"
 #include "files/checksum.h"
 #include "files/json.h"
+#include <inttypes.h>
 #include <locale.h>
 #include <math.h>
 #include <signal.h>
@@ -143,12 +147,16 @@ static void test_checksum(void)
 static const float floats[6] = {1.0f, -2.0f, 0.5f, INFINITY, -0.0f, 1e-40f};
 static const double doubles[3] = {M_PI, -1e300, 5e-324};
 static const int64_t integers[2] = {INT64_MIN, 42};
+static const uint16_t halves[3] = {0x3F80, 0xC0A1, 0x0001}; /* 1, -5.03125, and the smallest */
+static const int8_t int8_numbers[3] = {-128, 0, 127};
 static const hn_file_tensor tensors[] = {
     {"dense/kernel", HN_FLOAT32, {2, {2, 3}}, floats, sizeof floats},
     {"empty", HN_FLOAT64, {2, {0, 4}}, NULL, 0},
     {"w\xc3\xa9", HN_FLOAT64, {3, {1, 3, 1}}, doubles, sizeof doubles},
     {"scalar", HN_FLOAT32, {0, {0}}, floats + 1, 4},
     {"ids", HN_INT64, {1, {2}}, integers, sizeof integers},
+    {"head/kernel", HN_BFLOAT16, {2, {3, 1}}, halves, sizeof halves},
+    {"head/bytes", HN_INT8, {1, {3}}, int8_numbers, sizeof int8_numbers},
 };
 static const hn_file_text texts[] = {{"hypernet_format", "1"}, {"note", "line\n\"quoted\" \xe2\x82\xac"}, {"none", ""}};
 enum { TENSORS = sizeof tensors / sizeof *tensors, TEXTS = sizeof texts / sizeof *texts };
@@ -209,6 +217,38 @@ static void test_round_trip(const char *directory)
     file = hn_tensor_file_read(path, &error);
     CHECK(file && hn_tensor_file_count(file) == 0 && hn_tensor_file_text_count(file) == 1);
     hn_tensor_file_free(file);
+    CHECK(hn_memory_live_blocks() == 0);
+}
+
+/* What a big-endian machine does to every tensor, tested on all. */
+static void test_byte_order(void)
+{
+    static const char expected[3][9] = {"badcfehg", "dcbahgfe", "hgfedcba"};
+    char text[9] = "abcdefgh", made[9] = "", same[9] = "abcdefgh";
+    for (int i = 0; i < 3; i++) {
+        size_t size = (size_t)2 << i;
+        hn_bytes_reverse(text, made, 8, size);
+        CHECK(strcmp(made, expected[i]) == 0);
+        hn_bytes_reverse(made, made, 8, size);
+        CHECK(strcmp(made, text) == 0);
+    }
+    hn_bytes_reverse(same, same, 8, 1);
+    CHECK(strcmp(same, text) == 0);
+    hn_file_tensor *once = hn_tensors_reverse(tensors, TENSORS, &error), *twice = NULL;
+    CHECK(once && memcmp(once[0].data, tensors[0].data, tensors[0].bytes) != 0);
+    twice = hn_tensors_reverse(once, TENSORS, &error);
+    CHECK(twice);
+    for (int i = 0; i < TENSORS; i++) {
+        CHECK(twice[i].name == tensors[i].name && twice[i].bytes == tensors[i].bytes);
+        CHECK(tensors[i].bytes == 0 || memcmp(twice[i].data, tensors[i].data, tensors[i].bytes) == 0);
+    }
+    hn_memory_free(once);
+    hn_memory_free(twice);
+    hn_memory_fail_at(1);
+    CHECK(hn_tensors_reverse(tensors, TENSORS, &error) == NULL && error.status == HN_ERROR_MEMORY);
+    hn_memory_fail_at(0);
+    hn_file_tensor huge[2] = {{.bytes = SIZE_MAX - 100}, {.bytes = SIZE_MAX - 100}};
+    CHECK(hn_tensors_reverse(huge, 2, &error) == NULL && error.status == HN_ERROR_VALUE);
     CHECK(hn_memory_live_blocks() == 0);
 }
 
@@ -345,6 +385,7 @@ static int self(const char *directory)
     test_json_numbers();
     test_json_writer();
     test_checksum();
+    test_byte_order();
     test_round_trip(directory);
     test_damage(directory);
     test_writer_refuses(directory);
@@ -379,6 +420,57 @@ static int copy(const char *from, const char *to)
     free(notes);
     hn_tensor_file_free(file);
     return status != HN_OK;
+}
+
+static int write_ours(const char *path)
+{
+    hn_status status = hn_tensor_file_write(path, tensors, TENSORS, texts, TEXTS, &error);
+    if (status != HN_OK)
+        fprintf(stderr, "%s\n", error.message);
+    return status != HN_OK;
+}
+
+static void number_print(const hn_file_tensor *tensor, int64_t i)
+{
+    switch (tensor->dtype) {
+    case HN_FLOAT32:
+        printf(" %a", (double)((const float *)tensor->data)[i]);
+        break;
+    case HN_FLOAT64:
+        printf(" %a", ((const double *)tensor->data)[i]);
+        break;
+    case HN_INT64:
+        printf(" %" PRId64, ((const int64_t *)tensor->data)[i]);
+        break;
+    case HN_BFLOAT16:
+        printf(" %04x", ((const uint16_t *)tensor->data)[i]);
+        break;
+    case HN_INT8:
+        printf(" %d", ((const int8_t *)tensor->data)[i]);
+        break;
+    }
+}
+
+static int values(const char *path)
+{
+    char shape[256];
+    hn_tensor_file *file = hn_tensor_file_read(path, &error);
+    if (!file) {
+        fprintf(stderr, "%s\n", error.message);
+        return 1;
+    }
+    for (int64_t i = 0; i < hn_tensor_file_text_count(file); i++)
+        printf("%s: %s\n", hn_tensor_file_text_at(file, i)->key, hn_tensor_file_text_at(file, i)->value);
+    for (int64_t i = 0; i < hn_tensor_file_count(file); i++) {
+        const hn_file_tensor *tensor = hn_tensor_file_at(file, i);
+        printf("%s %s %s:", tensor->name, hn_file_dtype_name(tensor->dtype),
+               hn_shape_format(&tensor->shape, shape, sizeof shape));
+        for (int64_t j = 0; j < hn_shape_size(&tensor->shape); j++)
+            number_print(tensor, j);
+        puts("");
+    }
+    hn_tensor_file_free(file);
+    return 0;
 }
 
 static int read_all(int count, char **paths)
@@ -450,13 +542,17 @@ int main(int count, char **arguments)
         return self(arguments[2]);
     if (count == 4 && strcmp(arguments[1], "copy") == 0)
         return copy(arguments[2], arguments[3]);
+    if (count == 3 && strcmp(arguments[1], "write") == 0)
+        return write_ours(arguments[2]);
+    if (count == 3 && strcmp(arguments[1], "values") == 0)
+        return values(arguments[2]);
     if (count >= 3 && strcmp(arguments[1], "read") == 0)
         return read_all(count - 2, arguments + 2);
     if (count == 3 && strcmp(arguments[1], "graph") == 0)
         return graph(arguments[2]);
     if (count >= 3 && strcmp(arguments[1], "model") == 0)
         return model_all(count - 2, arguments + 2);
-    fprintf(stderr, "usage: files self <directory> | copy <from> <to> | read <path>... | graph <json> | "
-                    "model <path>...\n");
+    fprintf(stderr, "usage: files self <directory> | copy <from> <to> | write <path> | values <path> | "
+                    "read <path>... | graph <json> | model <path>...\n");
     return 2;
 }

@@ -60,9 +60,10 @@ static void *stored_copy(const product *p, const void *from)
 static void stored_absolute(const product *p, void *data)
 {
     int8_t *numbers = data;
+    uint16_t *halves = data;
     for (int64_t i = 0; i < p->q_size; i++)
         if (p->stored == HN_BFLOAT16)
-            numbers[2 * i + 1] &= 0x7F;
+            halves[i] &= 0x7FFF;
         else if (numbers[i] < 0)
             numbers[i] = (int8_t)(numbers[i] == -128 ? 127 : -numbers[i]);
 }
