@@ -224,7 +224,7 @@ class Life(RuleBasedStateMachine):
         if shape not in ((model.params.size,), (1, model.params.size)):
             with pytest.raises(ValueError):
                 model.set_weights(value)
-        if not (len(shape) == 2 and shape[1] == D and shape[0]):
+        if shape[1:] not in ((D,), (D, 1)) or shape[0] == 0:  # a last axis of one is dropped, as Keras does
             with pytest.raises(ValueError):
                 self.model.predict(value, verbose=0)
             with pytest.raises(ValueError):
@@ -281,4 +281,4 @@ def test_some_lives(evidence):
 @pytest.mark.slow
 def test_many_lives(evidence):
     """The same for 2,000 lives of up to 40 steps."""
-    evidence("steps in 2,000 lives of models", tried=play(2_000, 40), required=20_000)
+    evidence("steps in 2,000 lives of models", tried=play(2_000, 40), required=50_000)
