@@ -1,5 +1,6 @@
 #include "cancel.h"
 #include "clock.h"
+#include "forks.h"
 
 #include <stddef.h>
 
@@ -37,9 +38,10 @@ int hn_cancel_ask(void)
         return 0;
     scope->asked = now;
     current = NULL; /* what a poll runs itself (a signal handler may) is no part of what it asks about */
+    uint64_t forks = hn_forks_count();
     int stop = scope->cancel->poll(scope->cancel->context);
     current = scope;
-    if (!stop)
+    if (!stop && forks == hn_forks_count()) /* in the child of a fork, what other threads had begun is lost */
         return 0;
     __atomic_store_n(&scope->cancelled, 1, __ATOMIC_RELAXED);
     return 1;

@@ -5,7 +5,8 @@
 
 #include <stdint.h>
 
-/* Asked first soon, then every few milliseconds; not 0: the run ends with HN_CANCELLED, and it is not asked again. */
+/* Asked first soon, then every few milliseconds; not 0: the run ends with HN_CANCELLED, and it is not asked again. A
+   poll that forks cancels the run in the child, where the threads that helped are gone. */
 typedef struct hn_cancel {
     int (*poll)(void *context);
     void *context;

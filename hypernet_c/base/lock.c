@@ -1,4 +1,5 @@
 #include "lock.h"
+#include "forks.h"
 #include "memory.h"
 
 #include <pthread.h>
@@ -20,23 +21,21 @@ struct hn_lock {
 /* ---- forks ---- */
 
 /* In the child of a fork the threads that held locks are gone. Their locks begin anew when they are next used. */
-static _Atomic uint64_t forks;
 static pthread_mutex_t renewal = PTHREAD_MUTEX_INITIALIZER;
 
-static void count_fork(void)
+static void renew_renewal(void)
 {
     pthread_mutex_init(&renewal, NULL);
-    atomic_fetch_add(&forks, 1);
 }
 
 static void register_fork_handler(void)
 {
-    pthread_atfork(NULL, NULL, count_fork);
+    hn_forks_handle(renew_renewal);
 }
 
 static void enter(hn_lock *lock)
 {
-    uint64_t now = atomic_load(&forks);
+    uint64_t now = hn_forks_count();
     if (atomic_load_explicit(&lock->forks, memory_order_acquire) != now) {
         pthread_mutex_lock(&renewal);
         if (atomic_load_explicit(&lock->forks, memory_order_relaxed) != now) {
@@ -95,7 +94,7 @@ hn_lock *hn_lock_create(hn_error *error)
         return NULL;
     pthread_mutex_init(&lock->mutex, NULL);
     pthread_cond_init(&lock->changed, NULL);
-    atomic_store(&lock->forks, atomic_load(&forks));
+    atomic_store(&lock->forks, hn_forks_count());
     return lock;
 }
 
@@ -103,7 +102,7 @@ void hn_lock_free(hn_lock *lock)
 {
     if (!lock)
         return;
-    if (atomic_load(&lock->forks) == atomic_load(&forks)) { /* else a thread that is gone may have waited */
+    if (atomic_load(&lock->forks) == hn_forks_count()) { /* else a thread that is gone may have waited */
         pthread_cond_destroy(&lock->changed);
         pthread_mutex_destroy(&lock->mutex);
     }

@@ -1,6 +1,7 @@
 #include "threads.h"
 #include "cancel.h"
 #include "clock.h"
+#include "forks.h"
 #include "processors.h"
 
 #include <errno.h>
@@ -144,7 +145,7 @@ static void reset_after_fork(void)
 
 static void register_fork_handler(void)
 {
-    pthread_atfork(NULL, NULL, reset_after_fork);
+    hn_forks_handle(reset_after_fork);
 }
 
 /* Starts threads until `wanted` are running besides the caller; fewer if the system gives no more. */

@@ -1,6 +1,6 @@
 /* hypernet._core: the module, its state and its types. */
 #define BINDING_IMPORTS_NUMPY
-#include "binding.h"
+#include "run.h"
 
 static int is_main_interpreter(void)
 {
@@ -36,7 +36,7 @@ static int module_exec(PyObject *module)
         PyErr_SetString(PyExc_ImportError, "hypernet._core does not support loading in subinterpreters");
         return -1;
     }
-    if (PyArray_ImportNumPyAPI() < 0)
+    if (PyArray_ImportNumPyAPI() < 0 || main_thread_find() < 0)
         return -1;
     PyObject *numpy = PyImport_ImportModule("numpy");
     state->shares_memory = numpy ? PyObject_GetAttrString(numpy, "shares_memory") : NULL;

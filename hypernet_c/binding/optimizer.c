@@ -1,6 +1,7 @@
 /* Optimizer: slots, settings and spans, and one update of weights. */
 #include "optimizer.h"
 #include "run.h"
+#include "../base/forks.h"
 #include "../base/memory.h"
 #include "../base/threads.h"
 
@@ -11,7 +12,8 @@ OptimizerObject *optimizer_begin(const binding_state *state, PyObject *object)
         PyErr_Format(PyExc_TypeError, "an Optimizer is needed, received %s", Py_TYPE(object)->tp_name);
         return NULL;
     }
-    if (atomic_exchange(&optimizer->busy, 1)) {
+    uint64_t us = hn_forks_count() + 1; /* in the child of a fork, whoever else used it is gone */
+    if (atomic_exchange(&optimizer->user, us) == us) {
         PyErr_SetString(PyExc_RuntimeError, "another thread is using this optimizer");
         return NULL;
     }
@@ -20,7 +22,7 @@ OptimizerObject *optimizer_begin(const binding_state *state, PyObject *object)
 
 void optimizer_end(OptimizerObject *optimizer)
 {
-    atomic_store(&optimizer->busy, 0);
+    atomic_store(&optimizer->user, 0);
 }
 
 int optimizer_check(const OptimizerObject *optimizer, hn_dtype dtype, int64_t size, int64_t count)

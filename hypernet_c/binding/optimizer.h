@@ -15,7 +15,7 @@ typedef struct OptimizerObject {
     int32_t slot_count;
     void *slots[3];
     int64_t step; /* updates so far */
-    _Atomic int busy;
+    _Atomic uint64_t user; /* 0: nobody; else who began after so many forks, and one */
 } OptimizerObject;
 
 /* An object as an optimizer that nobody else uses until optimizer_end; NULL with TypeError or RuntimeError. */

@@ -1,6 +1,9 @@
 /* The GIL and signals during a run. */
 #include "run.h"
 #include "../base/clock.h"
+#include "../base/forks.h"
+
+#include <stdatomic.h>
 
 /* Letting go and taking back cost about 100 ns, more if others wait. */
 static const double worth_releasing = 5000.0;
@@ -20,9 +23,42 @@ void gil_acquire(gil *gil)
     gil->saved = NULL;
 }
 
+/* ---- signals ---- */
+
+static _Atomic unsigned long main_thread;
+
+static void main_thread_forked(void)
+{
+    atomic_store(&main_thread, PyThread_get_thread_ident());
+}
+
+int main_thread_find(void)
+{
+    static atomic_flag registered = ATOMIC_FLAG_INIT;
+    PyObject *name = PyUnicode_FromString("threading");
+    PyObject *threading = name ? PyImport_GetModule(name) : NULL; /* not loaded: there is no thread but the main one */
+    PyObject *thread = threading ? PyObject_CallMethod(threading, "main_thread", NULL) : NULL;
+    PyObject *ident = thread ? PyObject_GetAttrString(thread, "ident") : NULL;
+    unsigned long number = ident ? PyLong_AsUnsignedLong(ident) : PyThread_get_thread_ident();
+    Py_XDECREF(name);
+    Py_XDECREF(threading);
+    Py_XDECREF(thread);
+    Py_XDECREF(ident);
+    if (PyErr_Occurred())
+        return -1;
+    atomic_store(&main_thread, number);
+    if (!atomic_flag_test_and_set(&registered))
+        hn_forks_handle(main_thread_forked);
+    return 0;
+}
+
+/* Only the main thread runs signal handlers. Any other that asked for the GIL while the interpreter shuts down would
+   end there, and take away the memory that its helpers work on. */
 int gil_poll(void *context)
 {
     gil *gil = context;
+    if (PyThread_get_thread_ident() != atomic_load_explicit(&main_thread, memory_order_relaxed))
+        return 0;
     int64_t now = hn_clock_now();
     if (gil->polled == 0)
         gil->polled = now;
@@ -30,7 +66,13 @@ int gil_poll(void *context)
         return 0;
     int released = gil->saved != NULL;
     gil_acquire(gil);
+    uint64_t forks = hn_forks_count();
     int raised = PyErr_CheckSignals();
+    if (!raised && forks != hn_forks_count()) {
+        PyErr_SetString(PyExc_RuntimeError, "a signal handler forked inside a call, which the child cannot end: the "
+                        "threads that helped are gone; call again");
+        raised = -1;
+    }
     if (released)
         gil->saved = PyEval_SaveThread();
     gil->polled = hn_clock_now();

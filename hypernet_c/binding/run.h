@@ -14,9 +14,12 @@ typedef struct gil {
 void gil_release(gil *gil, double work);
 void gil_acquire(gil *gil);
 
-/* Runs signal handlers if that was not done for some time: may be called often. -1: one raised an exception. Has the
-   type that hn_cancel wants. */
+/* Runs signal handlers if that was not done for some time: may be called often. -1: one raised an exception, or forked
+   and this is the child. Has the type that hn_cancel wants. */
 int gil_poll(void *gil);
+
+/* Finds the thread that signal handlers run in. */
+int main_thread_find(void);
 
 /* Estimated nanoseconds of so many floating-point operations. */
 static inline double work_of(double operations)

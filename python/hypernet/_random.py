@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from _thread import allocate_lock  # what `threading.Lock` is, without the rest of it
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,22 @@ def generator() -> np.random.Generator:
         if _generator is None:
             _generator = np.random.default_rng()
         return _generator
+
+
+def _after_fork() -> None:
+    """In the child nobody gives back what another thread of the parent held: our lock, or that of the generator."""
+    global _lock, _generator
+    _lock = allocate_lock()
+    if _generator is not None:
+        import numpy as np
+
+        source: Any = np.random.PCG64(0)
+        source.state = _generator.bit_generator.state
+        _generator = np.random.Generator(source)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def next_seed() -> int:

@@ -7,6 +7,7 @@ order, and everything that used the old ones is bound anew when it runs next.
 from __future__ import annotations
 
 import math
+import os
 import weakref
 from _thread import allocate_lock  # what `threading.Lock` is, without the rest of it
 from collections.abc import Iterator, Sequence
@@ -70,6 +71,16 @@ def limited_room(count: int) -> Iterator[None]:
 
 _blocks: weakref.WeakValueDictionary[int, Block] = weakref.WeakValueDictionary()
 _joining = allocate_lock()  # two threads may run a model for the first time at once
+
+
+def _after_fork() -> None:
+    """In the child nobody gives back what another thread of the parent held."""
+    global _joining
+    _joining = allocate_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def block_of(store: _core.Store) -> Block | None:

@@ -91,6 +91,7 @@ class Compiled:
         """
         from ..metrics import Mean
         from ..optimizers import get as get_optimizer
+        from . import steps  # noqa: F401 (now: the child of a fork would wait for a thread's import for ever)
         from .compiled import check_losses, check_metrics
 
         if self._running is not None:
