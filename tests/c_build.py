@@ -108,8 +108,8 @@ def sanitized(source: str | Path, folder: Path, sanitizer: str) -> Path:
     return program(source, folder, (*FLAGS, SANITIZERS[sanitizer], "-fno-sanitize-recover=all"))
 
 
-def checked(path: Path, part: str) -> int:
+def checked(path: Path, *part: str | Path) -> int:
     """How much a program says that it checked in this part."""
-    found = re.fullmatch(r"(\d+) checked\n", run(path, part))
+    found = re.fullmatch(r"(\d+) checked\n", run(path, *part))
     assert found
     return int(found[1])

@@ -1,4 +1,5 @@
 /* Files by POSIX calls. */
+#define _GNU_SOURCE /* O_TMPFILE */
 #include "file.h"
 #include "memory.h"
 #include <errno.h>
@@ -10,7 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PIECE = 1 << 30, TEMPORARY_NAMES = 1000, TEMPORARY_NAME_SIZE = 64 };
+enum { PIECE = 1 << 30, TEMPORARY_NAMES = 1000, TEMPORARY_NAME_SIZE = 64, SELF_SIZE = 32 };
+#define SELF_FORMAT "/proc/self/fd/%d"
 
 struct hn_file {
     char *path;
@@ -18,7 +20,7 @@ struct hn_file {
 };
 
 struct hn_file_writer {
-    char *path, *temporary, *directory; /* temporary: NULL when there is no such file (any more) */
+    char *path, *temporary, *directory; /* temporary: NULL where no file has such a name */
     int descriptor;
 };
 
@@ -118,8 +120,37 @@ static hn_status places_find(hn_file_writer *writer, const char *path, hn_error 
     return writer->path && writer->directory ? HN_OK : HN_ERROR_MEMORY;
 }
 
-/* Creates a file with a name that nobody else uses: process number and a counter; O_EXCL refuses one that is there. */
-static hn_status temporary_create(hn_file_writer *writer, hn_error *error)
+/* A file without a name: a process that is killed leaves nothing of it. -1 where there are none: not every system and
+   file system has them, and it takes /proc to name them. */
+static int unnamed_open(const char *directory)
+{
+#ifdef O_TMPFILE
+    char self[SELF_SIZE];
+    int descriptor = open(directory, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+    snprintf(self, sizeof self, SELF_FORMAT, descriptor);
+    if (descriptor < 0 || access(self, F_OK) == 0)
+        return descriptor;
+    close(descriptor);
+#else
+    (void)directory;
+#endif
+    return -1;
+}
+
+/* Gives the open file this name, or creates one of this name; 0 if that is not possible. */
+static int name_give(hn_file_writer *writer, const char *name)
+{
+    char self[SELF_SIZE];
+    if (writer->descriptor >= 0) {
+        snprintf(self, sizeof self, SELF_FORMAT, writer->descriptor);
+        return linkat(AT_FDCWD, self, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0;
+    }
+    writer->descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    return writer->descriptor >= 0;
+}
+
+/* Names the temporary file so as nobody else does: process number and a counter; a name that is taken is refused. */
+static hn_status temporary_name(hn_file_writer *writer, hn_error *error)
 {
     static _Atomic unsigned counter;
     size_t size = strlen(writer->directory) + TEMPORARY_NAME_SIZE;
@@ -128,8 +159,7 @@ static hn_status temporary_create(hn_file_writer *writer, hn_error *error)
         return HN_ERROR_MEMORY;
     for (int attempt = 0; attempt < TEMPORARY_NAMES; attempt++) {
         snprintf(name, size, "%s/.hypernet-%ld-%u.tmp", writer->directory, (long)getpid(), counter++);
-        writer->descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (writer->descriptor >= 0) {
+        if (name_give(writer, name)) {
             writer->temporary = name;
             return HN_OK;
         }
@@ -139,6 +169,12 @@ static hn_status temporary_create(hn_file_writer *writer, hn_error *error)
     system_error(error, "could not write a temporary file beside", writer->path);
     hn_memory_free(name);
     return HN_ERROR_OS;
+}
+
+static hn_status temporary_create(hn_file_writer *writer, hn_error *error)
+{
+    writer->descriptor = unnamed_open(writer->directory);
+    return writer->descriptor >= 0 ? HN_OK : temporary_name(writer, error);
 }
 
 /* A file that is there already hands on its permissions; one that may not be written, and other kinds of things, are
@@ -202,6 +238,9 @@ hn_status hn_file_writer_commit(hn_file_writer *writer, hn_error *error)
 {
     if (fsync(writer->descriptor) != 0)
         return system_error(error, "could not flush", writer->path);
+    hn_status named = writer->temporary ? HN_OK : temporary_name(writer, error);
+    if (named != HN_OK)
+        return named;
     int closed = close(writer->descriptor);
     writer->descriptor = -1;
     if (closed != 0 || rename(writer->temporary, writer->path) != 0)

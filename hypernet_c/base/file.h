@@ -17,7 +17,11 @@ hn_status hn_file_read(hn_file *file, void *data, size_t bytes, hn_error *error)
 void hn_file_close(hn_file *file);
 
 /* Starts a temporary file in the directory of `path`, with the permissions of the file that is there (if one is). Where
-   `path` is a symbolic link, the file that it points to is the one to be replaced. NULL on error. */
+   `path` is a symbolic link, the file that it points to is the one to be replaced (the link itself if there is none).
+   NULL on error.
+   Where the system can, the file has no name while it is written, so that nothing is left of it when the process is
+   killed; elsewhere, or killed in the moment before the renaming, ".hypernet-<process>-<number>.tmp" is left, which
+   nothing reads and which may be deleted. */
 hn_file_writer *hn_file_writer_create(const char *path, hn_error *error);
 
 /* Appends `bytes` bytes. */

@@ -1,6 +1,6 @@
 /* Saved models: graphs as JSON, and loading what Python saved. Metadata keys of the native file:
    "hypernet_format": "1";  "hypernet_model": the JSON below;  "hypernet_config": Python's configuration (not read
-   here).
+   here). Other keys are ignored. A larger number is a newer format (README.md, "Versions"), which is refused.
 
    {"kind": "model", "graph": G}   or
    {"kind": "hypermodel", "generator": G, "target": G, "generated": ["dense/kernel", ...], "base": true|false}

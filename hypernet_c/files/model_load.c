@@ -4,7 +4,10 @@
 #include "model.h"
 #include "../base/memory.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum { FORMAT = 1 };
 
 /* One loading. */
 typedef struct loading {
@@ -119,13 +122,23 @@ static hn_status description_read(loading *l, const hn_json_value *description)
     return l->model->graph ? HN_OK : l->error->status;
 }
 
+/* A whole number beyond FORMAT. */
+static int is_newer(const char *format)
+{
+    size_t digits = strspn(format, "0123456789");
+    return digits > 0 && digits < 10 && format[digits] == 0 && atoi(format) > FORMAT;
+}
+
 static hn_status graphs_read(loading *l)
 {
     const char *format = hn_tensor_file_text(l->file, FILE_FORMAT),
                *text = hn_tensor_file_text(l->file, "hypernet_model");
+    if (format && is_newer(format))
+        return hn_error_set(l->error, HN_ERROR_VALUE, "it is of file format %s, and this hypernet reads formats up to %d: "
+                            "a newer hypernet wrote it, and a newer one is needed to read it", format, FORMAT);
     if (!format || strcmp(format, "1") != 0 || !text)
-        return hn_error_set(l->error, HN_ERROR_VALUE, "it is no model of hypernet's, or of a newer one (format %.20s; "
-                            "expected 1)", format ? format : "unknown");
+        return hn_error_set(l->error, HN_ERROR_VALUE, "it is no model of hypernet's (format %.20s; expected %d)",
+                            format ? format : "unknown", FORMAT);
     hn_json_value *description = hn_json_parse(text, strlen(text), "its description", l->error);
     if (!description)
         return l->error->status;

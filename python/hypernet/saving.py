@@ -3,11 +3,21 @@
 Metadata: "hypernet_format", "hypernet_model" (the graphs, for C), "hypernet_config" (the configuration, for Python).
 Tensors: "weights/<entry>" of a model; "generator/<entry>", "target/<entry>" (own ones) and "base" of a HyperModel;
 "head/kernel", "head/scale" and "head/bias" of one whose head is quantised; "optimizer/<name>".
+
+"hypernet_format" is a whole number, now 1. It grows whenever a reader of before would misread a file; a reader refuses
+a number that is larger than its own and says that a newer hypernet is needed, and goes on reading every smaller one.
+What a reader of before may overlook goes into metadata keys of its own: keys that are not known are ignored. Nothing
+else is: a tensor without a place, a layer or an argument that is not known are errors.
+
+Loading runs no code from a file and imports nothing that a file names: names of classes are looked up among hypernet's
+own and those that the program itself registered or handed in.
 """
 
 from __future__ import annotations
 
+import math
 import os
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +33,7 @@ from ._registry import (
     get_registered_object,
     register_keras_serializable,
 )
-from ._weights import Weight, write
+from ._weights import Weight, limited_room, write
 
 if TYPE_CHECKING:
     from .hyper.model import HyperModel
@@ -205,6 +215,10 @@ def head_entries(model: Any) -> list[tuple[str, Array]]:
 
 
 # ---- reading ----
+# What code raises that takes a configuration for granted: wrong types, missing keys, nesting too deep.
+_WRONG_CONFIGURATION = (TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, StopIteration)
+
+
 def load_model(
     filepath: str | os.PathLike[str],
     custom_objects: dict[str, Any] | None = None,
@@ -231,7 +245,7 @@ def load_model(
     Raises
     ------
     ValueError
-        The file is damaged, or is none of hypernet's.
+        The file is damaged, is none of hypernet's, or is of a newer format.
     OSError
         It cannot be read.
 
@@ -243,8 +257,6 @@ def load_model(
     >>> hn.saving.load_model(path).count_params()
     770
     """
-    import json
-
     if not safe_mode:
         raise NotImplementedError("load_model: `safe_mode=False` is not built; files hold no code.")
     path = checked_path(filepath)
@@ -254,46 +266,67 @@ def load_model(
         raise ValueError(f"'{path}' holds weights only; make the model and use `model.load_weights`.")
     with custom_object_scope(custom_objects or {}):
         try:
-            model = _model_from(config, tensors, custom_objects)
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            model = _model_from(config, tensors, custom_objects, bounded=True)
+            _fill(model, path, tensors)
+            if compile and config.get("compile_config"):
+                _compile_from(config["compile_config"], model, tensors)
+        except _WRONG_CONFIGURATION as error:
             raise ValueError(f"'{path}' has a configuration that cannot be read: {error!r}") from error
-        _fill(model, path, tensors)
-        if compile and config.get("compile_config"):
-            model.compile_from_config(config["compile_config"])
-            state = {
-                name[len("optimizer/") :]: value for name, value in tensors.items() if name.startswith("optimizer/")
-            }
-            if state and model.optimizer is not None:
-                model.optimizer.set_state(state, model._weights_in_order())
     return model
+
+
+def _compile_from(config: Any, model: Any, tensors: dict[str, Array]) -> None:
+    model.compile_from_config(config)
+    state = {name[len("optimizer/") :]: value for name, value in tensors.items() if name.startswith("optimizer/")}
+    if state and model.optimizer is not None:
+        model.optimizer.set_state(state, model._weights_in_order())
 
 
 def _checked_config(path: str, texts: dict[str, str]) -> dict[str, Any]:
     import json
 
-    if texts.get("hypernet_format") != _FORMAT or "hypernet_config" not in texts:
+    found = texts.get("hypernet_format", "")
+    if found.isascii() and found.isdecimal() and 0 < len(found) < 20 and int(found) > int(_FORMAT):
+        from . import __version__
+
         raise ValueError(
-            f"'{path}' is no file of hypernet's (or of a newer one): its metadata has hypernet_format="
-            f"{texts.get('hypernet_format')!r}; expected {_FORMAT!r}."
+            f"'{path}' is of file format {int(found)}, and this hypernet, {__version__}, reads formats up to {_FORMAT}: "
+            "a newer hypernet wrote it, and a newer one is needed to read it."
+        )
+    if found != _FORMAT or "hypernet_config" not in texts:
+        raise ValueError(
+            f"'{path}' is no file of hypernet's: its metadata has hypernet_format="
+            f"{texts.get('hypernet_format')!r}; expected {_FORMAT!r}, and a hypernet_config."
         )
     try:
         config = json.loads(texts["hypernet_config"])
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, or a whole number of too many digits
         raise ValueError(f"'{path}' has a configuration that is no JSON: {error}") from error
     if not isinstance(config, dict):
         raise ValueError(f"'{path}' has a configuration that is no object.")
     return config
 
 
-def _model_from(config: dict[str, Any], tensors: dict[str, Array], custom_objects: dict[str, Any] | None) -> Any:
+def _model_from(
+    config: dict[str, Any], tensors: dict[str, Array], custom_objects: dict[str, Any] | None, bounded: bool
+) -> Any:
+    """The model of a configuration; `bounded`: it may have no more weights than there are numbers in the tensors."""
     from .hyper.model import HyperModel
     from .models.config import deserialize_layer
 
+    def room(prefix: str, more: int = 0) -> AbstractContextManager[None]:
+        count = sum(value.size for name, value in tensors.items() if name.startswith(prefix))
+        return limited_room(count + more) if bounded else nullcontext()
+
     if config["class_name"] not in ("HyperModel", "QuantizedHyperModel"):
-        return deserialize_layer(config, custom_objects)
+        with room("weights/"):
+            return deserialize_layer(config, custom_objects)
     parts = config["config"]
-    generator = deserialize_layer(parts["generator"], custom_objects)
-    target = deserialize_layer(parts["target"], custom_objects)
+    with room("generator/"):
+        generator = deserialize_layer(parts["generator"], custom_objects)
+    generated = tensors[_HEAD_PARTS[0]].shape[-1] if "head" in parts else math.prod(generator.output_shape[1:])
+    with room("target/", generated):
+        target = deserialize_layer(parts["target"], custom_objects)
     base = tensors["base"] if parts["has_base"] else None
     if "head" in parts:
         from .hyper.quantize import Head, rebuilt
@@ -360,7 +393,7 @@ def _renamed(model: Any, path: str, tensors: dict[str, Array], graph_text: str) 
             if key in described
             for node in described[key]["nodes"]
         ]
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (*_WRONG_CONFIGURATION, ValueError) as error:  # ValueError: no JSON, or too many digits
         raise ValueError(f"'{path}' has a description of its graph that cannot be read: {error!r}") from error
 
     def in_order(names: list[str], owners: list[str]) -> list[str]:
@@ -398,12 +431,14 @@ def load_weights(model: Any, filepath: str | os.PathLike[str], **kwargs: Any) ->
     path = checked_path(filepath)
     tensors, texts = _core.read_file(path)
     _checked_config(path, texts)
-    base = getattr(model, "_base", None)
-    if ("base" in tensors) != (base is not None) or (base is not None and base.shape != tensors["base"].shape):
+    base, held = getattr(model, "_base", None), tensors.get("base")
+    if (None if held is None else held.shape) != (None if base is None else base.shape):
         raise ValueError(f"'{path}' and '{model.name}' do not agree about a base of generated weights.")
+    if held is not None and held.dtype.kind != "f":
+        raise ValueError(f"'{path}': tensor 'base' is of {held.dtype}; expected floating point numbers.")
     _fill(model, path, _renamed(model, path, tensors, texts.get("hypernet_model", "{}")))
     if base is not None:
-        base[...] = tensors["base"]
+        base[...] = held
         model._core = None  # made anew with this base
 
 
@@ -430,7 +465,7 @@ def rebuild(cls: type[Any], state: dict[str, Any]) -> Any:
     """The model of a snapshot."""
     if state["class_name"] in ("HyperModel", "QuantizedHyperModel"):
         tensors = state["head"] if state["base"] is None else {**state["head"], "base": state["base"]}
-        model = _model_from(state, tensors, None)
+        model = _model_from(state, tensors, None, bounded=False)
     else:
         model = cls.from_config(state["config"])
     if state["built"]:
