@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -170,6 +171,42 @@ def test_the_whole_batch_resized_between_forward_and_backward():
     with pytest.raises(ValueError, match="input 0"):
         model.train_on_batch(x, y)
     assert model.params.tobytes() == before
+
+
+class Shrinking(hn.callbacks.Callback):
+    """Shrinks an array after the first batch."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        super().__init__()
+        self.array = array
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.array.resize((1,), refcheck=False)
+
+    on_test_batch_end = on_predict_batch_end = on_train_batch_end
+
+
+@pytest.mark.parametrize(
+    ("what", "part"),
+    [
+        *itertools.product(["fit", "evaluate"], ["x", "the owner of x", "y", "weights"]),
+        *itertools.product(["predict"], ["x", "the owner of x"]),
+    ],
+)
+def test_arrays_cannot_be_resized_while_batches_are_taken_from_them(what, part):
+    """ValueError of NumPy's, even with refcheck=False: the batches to come are views."""
+    model, owner, y, weights = regressor(), ones(BIG, 4), ones(BIG, 3), ones(BIG)
+    x = owner[:-1] if part == "the owner of x" else owner
+    callback = Shrinking({"x": x, "y": y, "weights": weights}.get(part, owner))
+    options = {"batch_size": BIG // 4, "verbose": 0, "callbacks": [callback]}
+    with pytest.raises(ValueError, match="resize"):
+        if what == "predict":
+            model.predict(x, **options)
+        elif what == "fit":
+            model.fit(x, y[: len(x)], sample_weight=weights[: len(x)], shuffle=False, **options)
+        else:
+            model.evaluate(x, y[: len(x)], sample_weight=weights[: len(x)], **options)
+    callback.array.resize((1,), refcheck=False)  # afterwards it can
 
 
 def test_slots_are_those_of_the_matrix():

@@ -78,6 +78,7 @@ class ArraySource(Source):
 
     def __init__(self, examples: Examples, batch_size: int | None, shuffle: Any, steps: int | None) -> None:
         self.examples = examples
+        self._held = examples.hold()  # batches are views, and Python runs between them
         if batch_size is None and steps is not None:
             batch_size = math.ceil(examples.count / steps)
         self.batch = checked_batch_size(batch_size)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -64,6 +66,12 @@ class Examples:
     def rows(self) -> int:
         """Rows altogether."""
         return self.count * self.inputs[0].shape[1] if self.leading == 2 else self.count
+
+    def hold(self) -> list[Any]:
+        """References for as long as which NumPy refuses to resize the arrays, whatever it is told (`refcheck=False`)."""
+        arrays = [*self.conditions, *self.inputs, *(self.targets or ()), *self.weights]
+        owners = [array if array.base is None else array.base for array in arrays if isinstance(array, np.ndarray)]
+        return [weakref.ref(owner) for owner in owners if isinstance(owner, np.ndarray)]
 
     def take(self, index: Any) -> Examples:
         """A part, by slice (views) or by an array of numbers (one gather); one condition or shared rows stay whole."""
