@@ -75,14 +75,15 @@ def _keep_latest(folder: Path, pattern: str, count: int) -> None:
 
 
 @functools.cache
-def library(flags: tuple[str, ...] = FLAGS, compiler: tuple[str, ...] = COMPILER) -> Path:
-    """The static library, built with these flags."""
+def library(flags: tuple[str, ...] = FLAGS, compiler: tuple[str, ...] = COMPILER, plain: tuple[str, ...] = ()) -> Path:
+    """The static library, built with these flags; the kernels called `plain` with the ordinary ones."""
     if shutil.which(compiler[0]) is None:
         pytest.skip(f"there is no C compiler {compiler[0]}")
     folder = ROOT / "build" / "c_tests"
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(pool.map(lambda source: _compile(source, flags, compiler, folder), sources()))
+        ways = {source: (FLAGS, COMPILER) if source.stem in plain else (flags, compiler) for source in sources()}
+        objects = list(pool.map(lambda source: _compile(source, *ways[source], folder), ways))
     archive = folder / f"{_digest(*(path.name for path in objects))}_libhypernet.a"
     if not archive.exists():
         with tempfile.TemporaryDirectory(dir=folder) as work:
@@ -94,12 +95,16 @@ def library(flags: tuple[str, ...] = FLAGS, compiler: tuple[str, ...] = COMPILER
 
 
 def program(
-    source: str | Path, folder: Path, flags: tuple[str, ...] = FLAGS, compiler: tuple[str, ...] = COMPILER
+    source: str | Path,
+    folder: Path,
+    flags: tuple[str, ...] = FLAGS,
+    compiler: tuple[str, ...] = COMPILER,
+    plain: tuple[str, ...] = (),
 ) -> Path:
     """A program made of one C file (relative to the project) and the library, in `folder`."""
     path = ROOT / source
     target = folder / path.stem
-    run(*compiler, *flags, f"-I{LIBRARY}", path, library(flags, compiler), "-lm", "-lpthread", "-o", target)
+    run(*compiler, *flags, f"-I{LIBRARY}", path, library(flags, compiler, plain), "-lm", "-lpthread", "-o", target)
     return target
 
 

@@ -134,8 +134,8 @@ static hn_status graphs_read(loading *l)
     const char *format = hn_tensor_file_text(l->file, FILE_FORMAT),
                *text = hn_tensor_file_text(l->file, "hypernet_model");
     if (format && is_newer(format))
-        return hn_error_set(l->error, HN_ERROR_VALUE, "it is of file format %s, and this hypernet reads formats up to %d: "
-                            "a newer hypernet wrote it, and a newer one is needed to read it", format, FORMAT);
+        return hn_error_set(l->error, HN_ERROR_VALUE, "it is of file format %s, and this hypernet reads formats up to "
+                            "%d: a newer hypernet wrote it, and a newer one is needed to read it", format, FORMAT);
     if (!format || strcmp(format, "1") != 0 || !text)
         return hn_error_set(l->error, HN_ERROR_VALUE, "it is no model of hypernet's (format %.20s; expected %d)",
                             format ? format : "unknown", FORMAT);
