@@ -9,6 +9,7 @@ import re
 import resource
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +17,11 @@ import hypernet as hn
 import numpy as np
 import pytest
 
-from c_build import FLAGS, program
+from c_build import FLAGS, LIBRARY, ROOT, checked, library, run
 
 COMPILER = ("clang",)
-SANITIZE = ("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
+INSTRUMENT = (*FLAGS, "-O1", "-fsanitize=fuzzer-no-link,address,undefined", "-fno-sanitize-recover=all")
+FUZZER = "-fsanitize=fuzzer"  # brings `main`
 VECTOR_KERNELS = ("scalar", "avx2", "avx512", "neon")  # not instrumented: clang takes minutes for each
 LIMITS = ("-timeout=20", "-rss_limit_mb=2048", "-malloc_limit_mb=1024", "-print_final_stats=1")
 LENGTHS = {"fuzz_files": 8192, "fuzz_graph": 600}  # of the longest input
@@ -28,19 +30,30 @@ layers = hn.layers
 
 
 @pytest.fixture(scope="module")
-def targets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The fuzzing programs by their names."""
+def instrumented(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes a program of one C file and the instrumented library."""
     if shutil.which("clang") is None:
         pytest.skip("there is no clang, which has libFuzzer")
     folder = tmp_path_factory.mktemp("fuzz")
     (folder / "try.c").write_text("int LLVMFuzzerTestOneInput(const char *d, long n) { return d && n ? 0 : 0; }")
-    tried = subprocess.run(
-        [*COMPILER, *SANITIZE, folder / "try.c", "-o", folder / "try"], capture_output=True, text=True
-    )
+    command = [*COMPILER, *INSTRUMENT, FUZZER, folder / "try.c", "-o", folder / "try"]
+    tried = subprocess.run(command, capture_output=True, text=True)
     if tried.returncode != 0:
         pytest.skip(f"clang cannot build fuzzing programs here: {tried.stderr.strip()[:200]}")
-    flags = (*FLAGS, "-O1", *SANITIZE)
-    return {name: program(f"tests/c/{name}.c", folder, flags, COMPILER, VECTOR_KERNELS) for name in LENGTHS}
+
+    def make(name: str, *flags: str) -> Path:
+        archive = library(INSTRUMENT, COMPILER, VECTOR_KERNELS)
+        parts = [f"-I{LIBRARY}", ROOT / "tests" / "c" / f"{name}.c", archive, "-lm", "-lpthread"]
+        run(*COMPILER, *INSTRUMENT, *flags, *parts, "-o", folder / name)
+        return folder / name
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def targets(instrumented: Callable[..., Path]) -> dict[str, Path]:
+    """The fuzzing programs by their names."""
+    return {name: instrumented(name, FUZZER) for name in LENGTHS}
 
 
 # ---- seeds ----
@@ -159,6 +172,15 @@ def record(evidence, what: str, done: list[Fuzzing], used: float, required: int)
     )
 
 
+# ---- what fuzzing found ----
+@pytest.mark.slow
+@pytest.mark.gate
+def test_axes_of_no_elements(instrumented: Callable[..., Path]) -> None:
+    """Weights of no elements are NULL, which generated PReLUs moved by 0 elements: undefined behaviour."""
+    assert checked(instrumented("empty_axes")) == 80
+
+
+# ---- fuzzing ----
 @pytest.mark.slow
 @pytest.mark.gate
 def test_a_short_fuzzing_of_files_and_calls(targets: dict[str, Path], tmp_path: Path, evidence) -> None:
