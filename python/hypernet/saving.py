@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import math
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -215,8 +216,14 @@ def head_entries(model: Any) -> list[tuple[str, Array]]:
 
 
 # ---- reading ----
-# What code raises that takes a configuration for granted: wrong types, missing keys, nesting too deep.
-_WRONG_CONFIGURATION = (TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, StopIteration)
+@contextmanager
+def _named_errors(path: str, what: str) -> Iterator[None]:
+    """What code raises that takes a description for granted, as the ValueError that loading promises: wrong types,
+    missing keys, numbers too large, nesting too deep."""
+    try:
+        yield
+    except (TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, StopIteration) as error:
+        raise ValueError(f"'{path}' has a {what} that cannot be read: {error!r}") from error
 
 
 def load_model(
@@ -265,13 +272,12 @@ def load_model(
     if config.get("weights_only"):
         raise ValueError(f"'{path}' holds weights only; make the model and use `model.load_weights`.")
     with custom_object_scope(custom_objects or {}):
-        try:
+        with _named_errors(path, "configuration"):
             model = _model_from(config, tensors, custom_objects, bounded=True)
-            _fill(model, path, tensors)
-            if compile and config.get("compile_config"):
+        _fill(model, path, tensors)
+        if compile and config.get("compile_config"):
+            with _named_errors(path, "configuration"):
                 _compile_from(config["compile_config"], model, tensors)
-        except _WRONG_CONFIGURATION as error:
-            raise ValueError(f"'{path}' has a configuration that cannot be read: {error!r}") from error
     return model
 
 
@@ -282,9 +288,16 @@ def _compile_from(config: Any, model: Any, tensors: dict[str, Array]) -> None:
         model.optimizer.set_state(state, model._weights_in_order())
 
 
-def _checked_config(path: str, texts: dict[str, str]) -> dict[str, Any]:
+def _parsed(path: str, text: str) -> Any:
     import json
 
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, or a whole number of too many digits
+        raise ValueError(f"'{path}' has metadata that is no JSON, or none that can be read: {error}") from error
+
+
+def _checked_config(path: str, texts: dict[str, str]) -> dict[str, Any]:
     found = texts.get("hypernet_format", "")
     if found.isascii() and found.isdecimal() and 0 < len(found) < 20 and int(found) > int(_FORMAT):
         from . import __version__
@@ -298,10 +311,7 @@ def _checked_config(path: str, texts: dict[str, str]) -> dict[str, Any]:
             f"'{path}' is no file of hypernet's: its metadata has hypernet_format="
             f"{texts.get('hypernet_format')!r}; expected {_FORMAT!r}, and a hypernet_config."
         )
-    try:
-        config = json.loads(texts["hypernet_config"])
-    except (ValueError, RecursionError) as error:  # ValueError: no JSON, or a whole number of too many digits
-        raise ValueError(f"'{path}' has a configuration that is no JSON: {error}") from error
+    config = _parsed(path, texts["hypernet_config"])
     if not isinstance(config, dict):
         raise ValueError(f"'{path}' has a configuration that is no object.")
     return config
@@ -378,14 +388,13 @@ def _renamed(model: Any, path: str, tensors: dict[str, Array], graph_text: str) 
 
     Layers meet in the order of their graphs, as in Keras; tensors as they were if that does not fit.
     """
-    import json
 
     entries = [name for name, _ in file_entries(model)]
     held = [name for name in tensors if name.startswith(("weights/", "generator/", "target/"))]
     if set(entries) == set(held):
         return tensors
-    try:
-        described = json.loads(graph_text)
+    with _named_errors(path, "description of its graph"):
+        described = _parsed(path, graph_text)
         graphs = {"weights": "graph", "generator": "generator", "target": "target"}
         layers = [
             f"{prefix}/{node['layer']}"
@@ -393,8 +402,6 @@ def _renamed(model: Any, path: str, tensors: dict[str, Array], graph_text: str) 
             if key in described
             for node in described[key]["nodes"]
         ]
-    except (*_WRONG_CONFIGURATION, ValueError) as error:  # ValueError: no JSON, or too many digits
-        raise ValueError(f"'{path}' has a description of its graph that cannot be read: {error!r}") from error
 
     def in_order(names: list[str], owners: list[str]) -> list[str]:
         place = {owner: i for i, owner in reversed(list(enumerate(owners)))}
