@@ -25,7 +25,6 @@ PROGRAMS = {
 SHAPES = 10_000  # of matrix products and of all others, at the least, for each instruction set
 PRODUCT_SHAPES = 100_000  # of the slow run, for each instruction set
 SEED = 2026
-EMULATOR = "qemu-aarch64"
 INSTRUCTION_SETS = [name for name in instruction_sets() if name != "reference"]
 
 
@@ -84,28 +83,6 @@ def test_many_more_shapes(
     shapes = PRODUCT_SHAPES // 5 if name == "kernels_gemm" else PROGRAMS[name]
     tried = sum(shapes_tried(programs(name), isa, seed, shapes) for seed in range(1, 6))
     evidence(f"random shapes of {name}, within the derived bounds, {isa}", tried=tried, required=5 * shapes)
-
-
-def program_for_the_emulator(name: str, folder: Path) -> Path:
-    if shutil.which(EMULATOR) is None:
-        pytest.skip(f"there is no {EMULATOR}")
-    return program(f"tests/c/{name}.c", folder, (*FLAGS, "-static"), ("aarch64-linux-gnu-gcc",))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_neon_in_an_emulator(name: str, tmp_path: Path) -> None:
-    """Built for aarch64 and run by qemu-user, where both are installed: NEON, and scalar code on that processor."""
-    built = program_for_the_emulator(name, tmp_path)
-    for isa in ("neon", "scalar"):
-        assert run(EMULATOR, built, isa, str(SEED), "1000") == "shapes 1000\n"
-
-
-@pytest.mark.slow
-def test_functions_in_an_emulator(tmp_path: Path) -> None:
-    """The functions' bounds, too: four thousand inputs of each."""
-    worst = worst_errors(run(EMULATOR, program_for_the_emulator("kernels_ulp", tmp_path), "neon", "17", "1048583"))
-    assert set(worst) == {("neon", name) for name in MAPS}
 
 
 def worst_errors(output: str) -> dict[tuple[str, str], tuple[int, float, float]]:
