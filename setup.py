@@ -48,7 +48,7 @@ def switches() -> tuple[list[str], list[str]]:
         link_flags += ["--coverage"]
     if sanitizers := os.environ.get("HYPERNET_SANITIZE"):
         flag = f"-fsanitize={sanitizers}"
-        compile_flags += [flag, "-g", "-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
+        compile_flags += [flag, "-g1", "-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
         link_flags += [flag]
     return compile_flags, link_flags
 

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+import sanitized
+
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "hypernet_c"
 FLOORS = ("base", "kernels", "ops", "network", "train", "hyper", "files")
 FLAGS = ("-std=gnu11", "-O2", "-g", "-ffp-contract=fast", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
-SANITIZERS = {"address": "-fsanitize=address,undefined", "thread": "-fsanitize=thread"}
 COMPILER = tuple(os.environ.get("CC", "cc").split())
 
 
@@ -101,16 +102,19 @@ def program(
     compiler: tuple[str, ...] = COMPILER,
     plain: tuple[str, ...] = (),
 ) -> Path:
-    """A program made of one C file (relative to the project) and the library, in `folder`."""
-    path = ROOT / source
-    target = folder / path.stem
-    run(*compiler, *flags, f"-I{LIBRARY}", path, library(flags, compiler, plain), "-lm", "-lpthread", "-o", target)
+    """A program made of one C file (relative to the project) and the library, in `folder`.
+
+    In a run of tests under a sanitizer (tests/sanitized.py) it is under the sanitizer, too.
+    """
+    target = folder / Path(source).stem
+    kind = os.environ.get("HYPERNET_SANITIZED")
+    if kind and (flags, compiler, plain) == (FLAGS, COMPILER, ()):
+        compiler, flags = (sanitized.COMPILER,), (*FLAGS, *sanitized.flags(kind))
+        objects = [sanitized.objects(kind) / path.relative_to(ROOT).with_suffix(".o") for path in sources()]
+    else:
+        objects = [library(flags, compiler, plain)]
+    run(*compiler, *flags, f"-I{LIBRARY}", ROOT / source, *objects, "-lm", "-lpthread", "-o", target)
     return target
-
-
-def sanitized(source: str | Path, folder: Path, sanitizer: str) -> Path:
-    """The same under one of SANITIZERS, which ends it at the first thing it finds."""
-    return program(source, folder, (*FLAGS, SANITIZERS[sanitizer], "-fno-sanitize-recover=all"))
 
 
 def checked(path: Path, *part: str | Path) -> int:

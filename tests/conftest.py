@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator, Iterator
 
@@ -37,6 +38,13 @@ def fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
     if report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"{MESSAGE}: {report.longrepr}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """`not_sanitized(reason)`: what cannot hold under a sanitizer (tests/sanitized.py), which takes memory and time."""
+    mark = item.get_closest_marker("not_sanitized")
+    if mark and os.environ.get("HYPERNET_SANITIZED"):
+        pytest.skip(mark.args[0])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,15 +10,13 @@ import hypernet as hn
 import numpy as np
 import pytest
 
-from c_build import COMPILER, LIBRARY, ROOT, library, run
+from c_build import COMPILER, ROOT, program, run
 
 EXAMPLES = ROOT / "examples"
 
 
 def build(name: str, folder: Path) -> Path:
-    run(*COMPILER, "-O2", "-Wall", "-Wextra", "-Werror", f"-I{LIBRARY}", EXAMPLES / f"{name}.c", library(), "-lm",
-        "-lpthread", "-o", folder / name)  # fmt: skip
-    return folder / name
+    return program(f"examples/{name}.c", folder)
 
 
 @pytest.fixture(scope="module")

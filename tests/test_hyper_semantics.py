@@ -83,6 +83,7 @@ def test_specialize_is_independent_and_keeps_no_generator():
     assert made.name == "mine"
 
 
+@pytest.mark.not_sanitized("compares times")
 def test_a_specialised_model_is_as_fast_as_an_ordinary_one():
     """The shortest of many times, taken in turns."""
     target = hn.target_network(100, 10)

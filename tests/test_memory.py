@@ -16,6 +16,7 @@ N = 100_000
 MIB = 1024 * 1024
 # What one call may take beyond its arrays: tiles, packed panels, workspaces of all threads.
 TILE_ALLOWANCE = 48 * MIB
+NO_GROWTH = pytest.mark.not_sanitized("the address sanitizer keeps freed memory for a while, and notes on all memory")
 
 GROWTH = """
 import gc, sys
@@ -56,6 +57,7 @@ print(peak() - before, target.count_params())
 """
 
 
+@NO_GROWTH
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
 @pytest.mark.parametrize("mode", ["one", "rows", "tasks", "shared"])
 @pytest.mark.parametrize("what", ["predict", "vjp", "train"])
@@ -106,6 +108,7 @@ print(peak() - before, 4 * N * M * IN, data[2].nbytes)
 """
 
 
+@NO_GROWTH
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
 @pytest.mark.parametrize("what", ["predict", "vjp", "train"])
 def test_shared_rows_are_not_copied(what):
@@ -135,7 +138,6 @@ def small_hyper() -> tuple[hn.HyperModel, np.ndarray, np.ndarray, np.ndarray]:
     )
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
 def test_a_workspace_serves_runs_of_fewer_groups():
     """What is added up for a block may be more for fewer groups: the sums of blocks of columns."""
 
@@ -155,6 +157,8 @@ def test_a_workspace_serves_runs_of_fewer_groups():
         np.testing.assert_array_equal(gradient, expected)
 
 
+@NO_GROWTH
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
 def test_many_predicts_leave_memory_flat():
     hyper, cond, x, _ = small_hyper()
     for _ in range(1000):
@@ -167,6 +171,7 @@ def test_many_predicts_leave_memory_flat():
     assert resident() - before < 2 * MIB
 
 
+@NO_GROWTH
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
 def test_many_training_steps_leave_memory_flat():
     hyper, cond, x, y = small_hyper()

@@ -16,7 +16,7 @@ import pytest
 import safetensors
 from hypernet import _core
 
-from c_build import SANITIZERS, checked, program, run, sanitized
+from c_build import checked, program, run
 from evidence import Recorder
 
 DTYPES = ["bfloat16", "int8"]
@@ -33,14 +33,6 @@ def quantized_c(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("part", PARTS)
 def test_from_c(quantized_c: Path, part: str) -> None:
     assert checked(quantized_c, part) >= PARTS[part]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("sanitizer", SANITIZERS)
-def test_from_c_under_sanitizers(sanitizer: str, tmp_path: Path) -> None:
-    path = sanitized("tests/c/quantized.c", tmp_path, sanitizer)
-    for part, least in PARTS.items():
-        assert checked(path, part) >= least
 
 
 # ---- errors ----

@@ -10,7 +10,7 @@ import hypernet as hn
 import numpy as np
 import pytest
 
-from c_build import SANITIZERS, checked, program, sanitized
+from c_build import checked, program
 
 pytestmark = pytest.mark.usefixtures("restored_threads")
 
@@ -20,13 +20,6 @@ POOL_JOBS = {"counts": 1810, "uneven": 1800, "helping": 152}  # that each part o
 def test_every_chunk_runs_once(tmp_path: Path) -> None:
     """For every number of chunks and threads, also of threads that are stuck or have more to do than others."""
     path = program("tests/c/threads.c", tmp_path)
-    assert {part: checked(path, part) for part in POOL_JOBS} == POOL_JOBS
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("sanitizer", SANITIZERS)
-def test_every_chunk_runs_once_under_sanitizers(sanitizer: str, tmp_path: Path) -> None:
-    path = sanitized("tests/c/threads.c", tmp_path, sanitizer)
     assert {part: checked(path, part) for part in POOL_JOBS} == POOL_JOBS
 
 

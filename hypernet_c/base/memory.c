@@ -4,7 +4,15 @@
 #include <stdlib.h>
 
 /* Parts of one allocation are neighbours: the address sanitizer sees who writes past one only if there is a gap. */
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) /* how gcc says it */
+#define GAPS
+#elif defined(__has_feature) /* and clang */
+#if __has_feature(address_sanitizer)
+#define GAPS
+#endif
+#endif
+
+#ifdef GAPS
 #include <sanitizer/asan_interface.h>
 #define GAP HN_ALIGNMENT
 #else
