@@ -44,11 +44,30 @@ static int overflows(double got, double exact)
            signbit(got) == signbit(exact);
 }
 
+/* Whether all are at most `ulp` off, without a branch or a call for each: 2^-23 of the exact value's power of two. */
+static int all_within(const float *y, const double *exact, int count, double ulp)
+{
+    int over = 0;
+    for (int i = 0; i < count; i++) {
+        union {
+            double number;
+            uint64_t bits;
+        } power = {exact[i]};
+        power.bits &= UINT64_C(0x7FF) << 52;
+        double unit = power.number * 0x1p-23;
+        unit = unit > 0x1p-149 ? unit : 0x1p-149;
+        over |= !(fabs((double)y[i] - exact[i]) <= ulp * unit);
+    }
+    return !over;
+}
+
 static void check_batch(const test *t, hn_map map, int count, const float *x, const double *wide, const double *exact,
                         worst *worst)
 {
     static float y[BATCH];
     t->kernels->map_forward(map, params[map], count, x, y);
+    if (all_within(y, exact, count, worst->ulp))
+        return;
     for (int i = 0; i < count; i++) {
         double ulp = distance(t, (double)y[i], exact[i]);
         if (ulp <= worst->ulp || overflows((double)y[i], exact[i]))
