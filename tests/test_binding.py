@@ -793,6 +793,7 @@ def calls() -> dict[str, Callable[[], Any]]:
         "Store.claim": lambda: (store.claim(), store.release(), store.touch()),
         "Store properties": lambda: (store.count, store.dtype, store.version, store.live_views),
         "store_of": lambda: _core.store_of(store.view(0, (2,))),
+        "write_all": lambda: _core.write_all([(store, 1, one), (store, 0, one[0]), (plain.store, 0, weights)]),
         "Graph": lambda: dense_graph(3, 2),
         "Graph reads": lambda: (graph.entries(), graph.tensor(1), graph.json(), graph.parameter_count, graph.dtype),
         "Network": network,
@@ -851,6 +852,7 @@ def failing_calls() -> dict[str, Callable[[], Any]]:
         "hyper": lambda: _core.Hyper(None, plain, [True], None, None),
         "spans": lambda: optimizer.set_spans([(0, 0, 9, True, True)]),
         "apply": lambda: optimizer.apply(wrong, wrong, 0.1, 1.0),
+        "write_all": lambda: _core.write_all([(plain.store, 0, x), (plain.store, 9999, wrong)]),
         "map": lambda: _core.map_forward("relu", (1.0,), x),
         "labels": lambda: _core.loss_values(SPARSE[0], SPARSE[1], 0.0, np.array([0, 1, 9]), x),
         "file": lambda: _core.read_file("/nowhere/at/all"),
@@ -877,7 +879,8 @@ def references() -> int:
 def flat(call: Callable[[], Any], repeat: int) -> None:
     for _ in range(50):
         call()
-    blocks, before, allocated = _core.counters()["live_blocks"], references(), sys.getallocatedblocks()
+    before = references()  # collects what earlier tests have left, too
+    blocks, allocated = _core.counters()["live_blocks"], sys.getallocatedblocks()
     for _ in range(repeat):
         call()
     after = references()

@@ -9,6 +9,7 @@ from pathlib import Path
 import hypernet as hn
 import numpy as np
 import pytest
+from hypernet import _core
 
 from c_build import checked, program
 
@@ -159,3 +160,47 @@ def test_threads_may_use_a_new_model_at_once():
             np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-6)
         for old, new in zip(theta, model.get_weights(), strict=True):
             assert old.tobytes() == new.tobytes()
+
+
+def test_readers_see_whole_weights_while_a_writer_sets_them():
+    """A list of weights is written as one: never the kernel of one and the bias of another."""
+    model = hn.Sequential([hn.Input((64,)), hn.layers.Dense(64), hn.layers.Dense(64)])
+    x = np.ones((1, 64), np.float32)
+    states = [[np.full(w.shape, value, np.float32) for w in model.get_weights()] for value in (0.0, 1.0)]
+    model.set_weights(states[0])
+    whole = {0.0, 64.0 * 65.0 + 1.0}  # what the model makes of each
+    stop, seen = threading.Event(), set()
+
+    def read() -> None:
+        while not stop.is_set():
+            seen.update(np.unique(model(x)).tolist())
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for i in range(2000):
+        model.set_weights(states[i % 2])
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert seen <= whole, sorted(seen)[:9]
+    for value, state in zip((0.0, 1.0), states, strict=True):
+        model.set_weights(state)
+        assert all((w == value).all() for w in model.get_weights())
+
+
+@pytest.mark.parametrize("bad", [(3,), (0, 0)])
+def test_a_write_that_cannot_be_done_writes_nothing(bad):
+    """Another writer of one of the stores, or an array that does not fit: all stores are as before, and free."""
+    one, other = _core.Store(4, "float32"), _core.Store(4, "float32")
+    writes = [(one, 0, np.ones(4, np.float32)), (other, 0, np.ones(4, np.float32))]
+    other.claim()
+    with pytest.raises(RuntimeError, match="one writer"):
+        _core.write_all(writes)
+    other.release()
+    with pytest.raises((ValueError, TypeError)):
+        _core.write_all([*writes, (other, *bad, np.ones(4, np.float32))[:3]])
+    for store in (one, other):
+        assert store.version == 0 and not store.view(0, (4,)).any()
+        store.claim()
+        store.release()

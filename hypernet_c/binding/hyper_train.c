@@ -277,18 +277,18 @@ static int gradient_reserve(hyper_call *call)
     return -1;
 }
 
-/* Gradients, then the update, as the store's one writer. Until the update nothing has changed. */
-static int train_run(step_call *step, StoreObject *store, OptimizerObject *optimizer, double learning_rate)
+/* Gradients, then the update, as the store's one writer. Until the update, which cannot fail, nothing has changed. */
+static PyObject *train_run(step_call *step, StoreObject *store, OptimizerObject *optimizer, double learning_rate)
 {
     hyper_call *call = &step->call;
     if (is_empty(call)) {
         PyErr_SetString(PyExc_ValueError, "a training step needs at least one row");
-        return -1;
+        return NULL;
     }
     if (hyper_call_memory(call, HN_MODE_TRAINING) < 0 || gradient_reserve(call) < 0 || store_claim(store) < 0)
-        return -1;
-    int result = hyper_call_run(call, 1, 1);
-    if (result == 0)
+        return NULL;
+    PyObject *result = hyper_call_run(call, 1, 1) == 0 ? step_result(step) : NULL;
+    if (result)
         optimizer_write(optimizer, store, store->data, call->memory->gradient, learning_rate,
                         1.0 / call->run.normalizer);
     hn_lock_release(store->lock);
@@ -313,9 +313,8 @@ PyObject *hyper_train_step(PyObject *self, PyObject *const *args, Py_ssize_t cou
         optimizer_end(optimizer);
         return NULL;
     }
-    if (step_begin(&step, self, args, 1, args[6], args[7], args[8]) == 0 &&
-        train_run(&step, store, optimizer, learning_rate) == 0)
-        result = step_result(&step);
+    if (step_begin(&step, self, args, 1, args[6], args[7], args[8]) == 0)
+        result = train_run(&step, store, optimizer, learning_rate);
     hyper_call_end(&step.call);
     optimizer_end(optimizer);
     return result;

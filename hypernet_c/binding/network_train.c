@@ -296,15 +296,15 @@ static int gradient_reserve(network_call *call, gradient_call *to)
     return -1;
 }
 
-/* Gradients, then the update, as the store's one writer. Until the update nothing has changed. */
-static int train_run(network_call *call, gradient_call *to, OptimizerObject *optimizer, double learning_rate,
-                     double normalizer)
+/* Gradients, then the update, as the store's one writer. Until the update, which cannot fail, nothing has changed. */
+static PyObject *train_run(network_call *call, gradient_call *to, OptimizerObject *optimizer, double learning_rate,
+                           double normalizer)
 {
     StoreObject *store = call->network->store;
     if (store_claim(store) < 0)
-        return -1;
-    int result = network_call_blocks(call, step_block, to);
-    if (result == 0)
+        return NULL;
+    PyObject *result = network_call_blocks(call, step_block, to) == 0 ? step_result(call, to) : NULL;
+    if (result)
         optimizer_write(optimizer, store, store->data, to->params, learning_rate, 1.0 / normalizer);
     hn_lock_release(store->lock);
     return result;
@@ -341,9 +341,8 @@ PyObject *network_train_step(PyObject *self, PyObject *const *args, Py_ssize_t c
         call.run.call = number;
         if (call.lead.rows == 0)
             PyErr_SetString(PyExc_ValueError, "a training step needs at least one row");
-        else if (step_memory(&call, &to) == 0 && gradient_reserve(&call, &to) == 0 &&
-                 train_run(&call, &to, optimizer, learning_rate, normalizer) == 0)
-            result = step_result(&call, &to);
+        else if (step_memory(&call, &to) == 0 && gradient_reserve(&call, &to) == 0)
+            result = train_run(&call, &to, optimizer, learning_rate, normalizer);
     }
     network_call_end(&call);
     optimizer_end(optimizer);

@@ -64,6 +64,12 @@ class Store:
         """Become the one writer; RuntimeError if there is one. Re-entrant for nobody."""
     def release(self) -> None: ...
 
+def write_all(writes: Sequence[tuple[Store, int, Array]]) -> None:
+    """Copy contiguous arrays of the stores' dtypes to their places, as the one writer of all these stores.
+
+    Nothing is written where that fails; whoever reads a store sees all of its writes or none.
+    """
+
 def store_of(array: Array) -> Store | None:
     """The store whose memory `array` is a view of, found through its bases."""
 

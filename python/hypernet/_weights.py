@@ -244,11 +244,11 @@ def _unite(weights: Sequence[Weight], blocks: list[Block]) -> Block:
     ours = {id(weight) for weight in weights}
     rest = [weight for block in blocks for weight in block.living() if id(weight) not in ours]
     union = [*weights, *rest]
-    claimed = []
+    stores, claimed = [block.store for block in blocks], 0
     try:
-        for block in blocks:
-            block.store.claim()
-            claimed.append(block.store)
+        while claimed < len(stores):
+            stores[claimed].claim()
+            claimed += 1
         new = Block(sum(weight.size for weight in union), weights[0].dtype)
         values = new.store.view(0, (new.store.count,))
         offset = 0
@@ -257,8 +257,9 @@ def _unite(weights: Sequence[Weight], blocks: list[Block]) -> Block:
             offset += weight.size
         new.adopt(union)
     finally:
-        for store in claimed:
-            store.release()
+        while claimed:  # takes no memory: there may be none
+            claimed -= 1
+            stores[claimed].release()
     for block in blocks:
         for user in list(block.users):
             user._unbind()
@@ -266,22 +267,13 @@ def _unite(weights: Sequence[Weight], blocks: list[Block]) -> Block:
 
 
 def write(weights: Sequence[Weight], values: Sequence[Array]) -> None:
-    """Write checked values into weights, as the stores' one writer, and raise the stores' versions."""
-    stores = list(dict.fromkeys(weight.store for weight in weights))
-    claimed = []
-    try:
-        for store in stores:
-            store.claim()
-            claimed.append(store)
+    """Write checked values into weights, all or none, as the stores' one writer, and raise the stores' versions."""
+    writes = []
+    for weight, value in zip(weights, values, strict=True):
+        array = np.ascontiguousarray(value.reshape(weight.shape), dtype=weight.dtype)
         # A view of a store may be overwritten before it is read.
-        values = [value.copy() if _core.store_of(value) is not None else value for value in values]
-        for weight, value in zip(weights, values, strict=True):
-            weight.value[...] = value.reshape(weight.shape)
-        for store in stores:
-            store.touch()
-    finally:
-        for store in claimed:
-            store.release()
+        writes.append((weight.store, weight.offset, array.copy() if _core.store_of(array) is not None else array))
+    _core.write_all(writes)
 
 
 def match_weights(owner: str, entries: Sequence[tuple[str, Weight]], given: Any) -> list[Array]:

@@ -174,11 +174,11 @@ class Binding:
         views = self._views()
         together = np.concatenate([view.reshape(-1) for view in views])
         stores = list(dict.fromkeys(piece.memory for piece in self._pieces if isinstance(piece.memory, _core.Store)))
-        claimed: list[_core.Store] = []
+        claimed = 0
         try:
-            for store in stores:
-                store.claim()
-                claimed.append(store)
+            while claimed < len(stores):
+                stores[claimed].claim()
+                claimed += 1
             self.core.apply(together, gradient, learning_rate, scale)
             offset = 0
             for view in views:
@@ -187,8 +187,9 @@ class Binding:
             for store in stores:
                 store.touch()
         finally:
-            for store in claimed:
-                store.release()
+            while claimed:  # takes no memory: there may be none
+                claimed -= 1
+                stores[claimed].release()
 
     def delta(self, gradient: Array, learning_rate: float, scale: float) -> Array:
         """What `apply` would add, flat."""

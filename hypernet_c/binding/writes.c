@@ -1,0 +1,110 @@
+/* Many writes to stores, as one: nothing is written unless all can be. */
+#include "run.h"
+#include "store.h"
+#include "../base/memory.h"
+
+typedef struct one_write {
+    StoreObject *store;
+    size_t offset, bytes; /* in bytes */
+    const void *data;
+} one_write;
+
+typedef struct writes {
+    one_write *list;
+    StoreObject **stores; /* each once */
+    Py_ssize_t count, store_count, claimed;
+} writes;
+
+/* (store, offset, array) */
+static int write_take(const binding_state *state, PyObject *item, one_write *to)
+{
+    int64_t offset;
+    if (tuple_check(item, 3, "parts of a write") < 0 || value_count(PyTuple_GET_ITEM(item, 1), "offset", &offset) < 0)
+        return -1;
+    StoreObject *store = (StoreObject *)PyTuple_GET_ITEM(item, 0);
+    PyArrayObject *array = (PyArrayObject *)PyTuple_GET_ITEM(item, 2);
+    if (!Py_IS_TYPE((PyObject *)store, state->store_type) || !PyArray_Check((PyObject *)array) ||
+        array_dtype(array) != (int)store->dtype || !PyArray_ISCARRAY_RO(array)) {
+        PyErr_SetString(PyExc_TypeError, "contiguous arrays of a store's dtype are written to it");
+        return -1;
+    }
+    if (offset > store->count || PyArray_SIZE(array) > store->count - offset) {
+        PyErr_Format(PyExc_ValueError, "%zd numbers at offset %lld do not lie in a store of %lld",
+                     (Py_ssize_t)PyArray_SIZE(array), (long long)offset, (long long)store->count);
+        return -1;
+    }
+    *to = (one_write){store, (size_t)offset * hn_dtype_size(store->dtype), (size_t)PyArray_NBYTES(array),
+                  PyArray_DATA(array)};
+    return 0;
+}
+
+static void store_add(writes *self, StoreObject *store)
+{
+    for (Py_ssize_t i = self->store_count - 1; i >= 0; i--)
+        if (self->stores[i] == store)
+            return;
+    self->stores[self->store_count++] = store;
+}
+
+static int writes_take(const binding_state *state, writes *self, PyObject *tuple)
+{
+    hn_error error;
+    self->count = PyTuple_GET_SIZE(tuple);
+    self->list = hn_memory_allocate((size_t)self->count, sizeof *self->list, &error);
+    self->stores = self->list ? hn_memory_allocate((size_t)self->count, sizeof *self->stores, &error) : NULL;
+    if (!self->stores) {
+        error_raise(&error);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < self->count; i++) {
+        if (write_take(state, PyTuple_GET_ITEM(tuple, i), &self->list[i]) < 0)
+            return -1;
+        store_add(self, self->list[i].store);
+    }
+    while (self->claimed < self->store_count) {
+        if (store_claim(self->stores[self->claimed]) < 0)
+            return -1;
+        self->claimed++;
+    }
+    return 0;
+}
+
+/* One store after the other: who reads two of them waits for the second while it holds the first. */
+static void writes_run(const writes *self)
+{
+    for (Py_ssize_t s = 0; s < self->store_count; s++) {
+        StoreObject *store = self->stores[s];
+        hn_lock_write_begin(store->lock);
+        for (Py_ssize_t i = 0; i < self->count; i++)
+            if (self->list[i].store == store)
+                memmove((char *)store->data + self->list[i].offset, self->list[i].data, self->list[i].bytes);
+        atomic_fetch_add(&store->version, 1);
+        hn_lock_write_end(store->lock);
+    }
+}
+
+/* Whoever waits for readers must not hold the GIL, which they may need. */
+static PyObject *write_all(PyObject *module, PyObject *sequence)
+{
+    writes self = {.list = NULL};
+    PyObject *tuple = sequence_take(sequence, "writes must be a sequence of (store, offset, array)");
+    if (!tuple)
+        return NULL;
+    int good = writes_take(PyModule_GetState(module), &self, tuple) == 0;
+    if (good) {
+        Py_BEGIN_ALLOW_THREADS
+        writes_run(&self);
+        Py_END_ALLOW_THREADS
+    }
+    while (self.claimed > 0)
+        hn_lock_release(self.stores[--self.claimed]->lock);
+    hn_memory_free(self.list);
+    hn_memory_free(self.stores);
+    Py_DECREF(tuple);
+    return good ? Py_NewRef(Py_None) : NULL;
+}
+
+PyMethodDef writes_functions[] = {
+    {"write_all", write_all, METH_O, "write_all(writes): copy each array of (store, offset, array) in, all or none."},
+    {NULL, NULL, 0, NULL},
+};
