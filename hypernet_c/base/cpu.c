@@ -62,7 +62,7 @@ static hn_status choose_isa(hn_isa *isa, hn_error *error)
         }
     char known[80] = "";
     for (int i = 0; i < HN_ISA_COUNT; i++)
-        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "", names[i]);
+        (void)snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "", names[i]);
     return hn_error_set(error, HN_ERROR_VALUE, "HYPERNET_ISA=%.40s is unknown: expected one of %s", wanted, known);
 }
 

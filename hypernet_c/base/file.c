@@ -127,7 +127,7 @@ static int unnamed_open(const char *directory)
 #ifdef O_TMPFILE
     char self[SELF_SIZE];
     int descriptor = open(directory, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
-    snprintf(self, sizeof self, SELF_FORMAT, descriptor);
+    (void)snprintf(self, sizeof self, SELF_FORMAT, descriptor);
     if (descriptor < 0 || access(self, F_OK) == 0)
         return descriptor;
     close(descriptor);
@@ -142,7 +142,7 @@ static int name_give(hn_file_writer *writer, const char *name)
 {
     char self[SELF_SIZE];
     if (writer->descriptor >= 0) {
-        snprintf(self, sizeof self, SELF_FORMAT, writer->descriptor);
+        (void)snprintf(self, sizeof self, SELF_FORMAT, writer->descriptor);
         return linkat(AT_FDCWD, self, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0;
     }
     writer->descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -158,7 +158,7 @@ static hn_status temporary_name(hn_file_writer *writer, hn_error *error)
     if (!name)
         return HN_ERROR_MEMORY;
     for (int attempt = 0; attempt < TEMPORARY_NAMES; attempt++) {
-        snprintf(name, size, "%s/.hypernet-%ld-%u.tmp", writer->directory, (long)getpid(), counter++);
+        (void)snprintf(name, size, "%s/.hypernet-%ld-%u.tmp", writer->directory, (long)getpid(), counter++);
         if (name_give(writer, name)) {
             writer->temporary = name;
             return HN_OK;

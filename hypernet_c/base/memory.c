@@ -56,10 +56,11 @@ void *hn_memory_allocate(size_t count, size_t size, hn_error *error)
         hn_error_set(error, HN_ERROR_MEMORY, "could not allocate %zu bytes", bytes);
         return NULL;
     }
-    uintptr_t start = ((uintptr_t)block + sizeof(void *) + HN_ALIGNMENT - 1) & ~(uintptr_t)(HN_ALIGNMENT - 1);
-    ((void **)start)[-1] = block;
+    size_t past = (size_t)(((uintptr_t)block + sizeof(void *)) % HN_ALIGNMENT);
+    void **start = (void **)(block + sizeof(void *) + (past ? HN_ALIGNMENT - past : 0));
+    start[-1] = block;
     atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
-    return (void *)start;
+    return start;
 }
 
 void hn_memory_free(void *pointer)

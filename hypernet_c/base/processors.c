@@ -4,6 +4,7 @@
 #include "processors.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sched.h>
@@ -26,9 +27,15 @@ static int read_numbers(const char *path, double numbers[2])
     FILE *file = fopen(path, "r");
     if (!file)
         return 0;
-    int count = fscanf(file, "%lf %lf", &numbers[0], &numbers[1]);
-    fclose(file);
-    return count > 0 ? count : 0;
+    char line[64];
+    int count = 0;
+    for (char *place = fgets(line, sizeof line, file), *end; place && count < 2; place = end, count++) {
+        numbers[count] = strtod(place, &end);
+        if (end == place)
+            break;
+    }
+    (void)fclose(file);
+    return count;
 }
 
 /* Processors that the control group's quota amounts to; 0: no limit. */

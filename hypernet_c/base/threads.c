@@ -35,7 +35,7 @@ static struct {
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
 
 /* The next chunk of each thread's own share, on a cache line of its own. */
-static struct {
+static struct share {
     _Alignas(64) _Atomic int64_t next;
 } shares[HN_THREADS_MAX];
 
@@ -110,7 +110,7 @@ static uint64_t wait_for_job(uint64_t seen)
 
 static void *worker_main(void *argument)
 {
-    int32_t worker = (int32_t)(intptr_t)argument;
+    int32_t worker = (int32_t)((struct share *)argument - shares);
     uint64_t seen = 0;
     for (;;) {
         seen = wait_for_job(seen);
@@ -163,7 +163,7 @@ static void start_workers(int32_t wanted)
         pthread_attr_t attributes;
         pthread_attr_init(&attributes);
         pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-        int failed = pthread_create(&thread, &attributes, worker_main, (void *)(intptr_t)(pool.started + 1));
+        int failed = pthread_create(&thread, &attributes, worker_main, &shares[pool.started + 1]);
         pthread_attr_destroy(&attributes);
         if (failed)
             break;

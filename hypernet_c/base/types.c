@@ -50,6 +50,6 @@ const char *hn_shape_format(const hn_shape *shape, char *text, size_t capacity)
             used += (size_t)snprintf(text + used, capacity - used, "%s%" PRId64, before, shape->dims[axis]);
     }
     if (used < capacity)
-        snprintf(text + used, capacity - used, "%s", shape->rank == 0 ? "()" : shape->rank == 1 ? ",)" : ")");
+        (void)snprintf(text + used, capacity - used, "%s", shape->rank == 0 ? "()" : shape->rank == 1 ? ",)" : ")");
     return text;
 }

@@ -39,7 +39,7 @@ static const char *dims_text(int count, const npy_intp *dims, char *text, size_t
     for (int i = 0; i < count && used < capacity; i++)
         used += (size_t)snprintf(text + used, capacity - used, i ? ", %lld" : "%lld", (long long)dims[i]);
     if (used < capacity)
-        snprintf(text + used, capacity - used, count == 1 ? ",)" : ")");
+        (void)snprintf(text + used, capacity - used, count == 1 ? ",)" : ")");
     return text;
 }
 
@@ -57,7 +57,7 @@ static const char *expected_text(const lead *lead, const hn_shape *sample, char 
                              ? snprintf(text + used, capacity - used, ", None")
                              : snprintf(text + used, capacity - used, ", %lld", (long long)sample->dims[i]));
     if (used < capacity)
-        snprintf(text + used, capacity - used, sample->rank == 0 && lead->axes == 1 ? ",)" : ")");
+        (void)snprintf(text + used, capacity - used, sample->rank == 0 && lead->axes == 1 ? ",)" : ")");
     return text;
 }
 
@@ -150,10 +150,10 @@ static int shape_raise(PyArrayObject *array, const lead *lead, const hn_shape *s
     char expected[300], received[300], counts[100] = "";
     if (PyArray_NDIM(array) == lead->axes + sample->rank && samples_fit(array, lead->axes, sample)) {
         if (lead->axes == 1)
-            snprintf(counts, sizeof counts, " with %s = %lld", lead->names,
+            (void)snprintf(counts, sizeof counts, " with %s = %lld", lead->names,
                      (long long)(lead->by_group ? lead->groups : lead->rows));
         else
-            snprintf(counts, sizeof counts, " with N = %lld, M = %lld", (long long)lead->groups,
+            (void)snprintf(counts, sizeof counts, " with N = %lld, M = %lld", (long long)lead->groups,
                      (long long)lead->rows);
     }
     PyErr_Format(PyExc_ValueError, "%s %zd must have the shape %s%s, received %s", role.what, role.index,

@@ -36,12 +36,13 @@ static int attribute_take(PyObject *key, PyObject *value, hn_attribute *attribut
         const char *text = value_text(value, attribute->name);
         if (!text)
             return -1;
-        if (strlen(text) >= sizeof attribute->text) {
+        size_t length = strlen(text);
+        if (length >= sizeof attribute->text) {
             PyErr_Format(PyExc_ValueError, "attribute \"%s\" is too long: \"%s\"", attribute->name, text);
             return -1;
         }
         attribute->type = HN_ATTRIBUTE_NAME;
-        strcpy(attribute->text, text);
+        memcpy(attribute->text, text, length + 1);
         return 0;
     }
     if (PyTuple_Check(value) || PyList_Check(value)) {

@@ -39,7 +39,7 @@ static int rows_copy(const batches *self, const int64_t *ids, PyArrayObject *sou
 {
     if (!has_rows(source)) {
         npy_intp count = (npy_intp)self->batch;
-        PyObject *indices = PyArray_SimpleNewFromData(1, &count, NPY_INT64, (void *)(uintptr_t)ids);
+        PyObject *indices = PyArray_SimpleNewFromData(1, &count, NPY_INT64, (void *)ids);
         PyObject *done = indices ? PyArray_TakeFrom(source, indices, 0, target, NPY_RAISE) : NULL;
         Py_XDECREF(indices);
         Py_XDECREF(done);

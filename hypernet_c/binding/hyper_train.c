@@ -133,7 +133,7 @@ static int pull_run(hyper_call *call, const pull_call *pull)
 PyObject *hyper_gradients(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     hyper_call call;
-    pull_call pull;
+    pull_call pull = {0};
     PyObject *result = NULL;
     uint64_t seed;
     uint32_t number;

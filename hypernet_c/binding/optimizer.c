@@ -132,7 +132,7 @@ static hn_span *spans_take(PyObject *sequence, int64_t *count, int64_t *size, in
         error_raise(&error);
     for (int64_t i = 0; !failed && i < *count; i++) {
         hn_span *span = &spans[i];
-        int64_t end;
+        int64_t end = 0;
         failed = span_take(PyTuple_GET_ITEM(list, i), span) < 0;
         if (!failed && (span->offset != *size || __builtin_add_overflow(span->weight_offset, span->count, &end) ||
                         __builtin_add_overflow(*size, span->count, size))) {

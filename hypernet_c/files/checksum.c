@@ -51,7 +51,7 @@ uint64_t hn_checksum_bytes(const void *data, size_t bytes, uint64_t seed)
     size_t blocks = bytes / 32;
     for (size_t block = 0; block < blocks; block++, place += 32)
         for (int i = 0; i < 4; i++)
-            sums[i] = take(sums[i], word_at(place + 8 * i));
+            sums[i] = take(sums[i], word_at(place + 8 * (size_t)i));
     if (blocks > 0) {
         hash = rotate(sums[0], 1) + rotate(sums[1], 7) + rotate(sums[2], 12) + rotate(sums[3], 18);
         for (int i = 0; i < 4; i++)

@@ -86,7 +86,9 @@ static int unicode_take(parser *p)
 static int escape_take(parser *p)
 {
     static const char names[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
-    char name = p->place < p->end ? *p->place++ : 0;
+    char name = '\0';
+    if (p->place < p->end)
+        name = *p->place++;
     const char *found = name ? strchr(names, name) : NULL;
     if (name == 'u')
         return unicode_take(p);

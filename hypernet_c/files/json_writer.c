@@ -48,9 +48,9 @@ static void escape_append(hn_json_writer *writer, char character)
     const char *found = strchr(characters, character);
     char escape[8];
     if (found)
-        snprintf(escape, sizeof escape, "\\%c", names[found - characters]);
+        (void)snprintf(escape, sizeof escape, "\\%c", names[found - characters]);
     else
-        snprintf(escape, sizeof escape, "\\u%04x", (unsigned char)character);
+        (void)snprintf(escape, sizeof escape, "\\u%04x", (unsigned char)character);
     hn_json_write_raw(writer, escape);
 }
 
@@ -78,7 +78,7 @@ void hn_json_write_string(hn_json_writer *writer, const char *text)
 void hn_json_write_integer(hn_json_writer *writer, int64_t integer)
 {
     char text[32];
-    snprintf(text, sizeof text, "%" PRId64, integer);
+    (void)snprintf(text, sizeof text, "%" PRId64, integer);
     hn_json_write_raw(writer, text);
 }
 
@@ -90,7 +90,7 @@ void hn_json_write_number(hn_json_writer *writer, double number)
     char text[64];
     int digits = 15;
     do
-        snprintf(text, sizeof text, "%.*g", digits, number);
+        (void)snprintf(text, sizeof text, "%.*g", digits, number);
     while (digits++ < 17 && strtod(text, NULL) != number);
     size_t before = strspn(text, ours), point = strcspn(text + before, ours);
     append(writer, text, before);

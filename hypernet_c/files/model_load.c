@@ -126,7 +126,7 @@ static hn_status description_read(loading *l, const hn_json_value *description)
 static int is_newer(const char *format)
 {
     size_t digits = strspn(format, "0123456789");
-    return digits > 0 && digits < 10 && format[digits] == 0 && atoi(format) > FORMAT;
+    return digits > 0 && digits < 10 && format[digits] == 0 && strtol(format, NULL, 10) > FORMAT;
 }
 
 static hn_status graphs_read(loading *l)
@@ -158,7 +158,7 @@ static const hn_file_tensor *tensor_find(const loading *l, const char *prefix, c
     char *full = hn_memory_allocate(size, 1, l->error);
     if (!full)
         return NULL;
-    snprintf(full, size, "%s%s", prefix, name);
+    (void)snprintf(full, size, "%s%s", prefix, name);
     const hn_file_tensor *tensor = hn_tensor_file_find(l->file, full);
     int good = tensor && tensor->dtype == dtype && hn_shape_equal(&tensor->shape, shape);
     if (!tensor)

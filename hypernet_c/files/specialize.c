@@ -116,7 +116,7 @@ hn_status hn_model_specialize(const hn_model *model, const void *condition, int6
         status = generation_prepare(model, &shape, &g, error);
     if (status == HN_OK)
         status = generation_run(model, condition, &g, error);
-    if (status == HN_OK)
+    if (status == HN_OK && g.theta)
         weights_assemble(model, g.theta, weights);
     hn_memory_free(g.theta);
     hn_memory_free(g.features);

@@ -38,7 +38,7 @@ __attribute__((format(printf, 2, 3))) static hn_status damaged(const reading *r,
     char reason[600];
     __builtin_va_list arguments;
     __builtin_va_start(arguments, format);
-    vsnprintf(reason, sizeof reason, format, arguments);
+    (void)vsnprintf(reason, sizeof reason, format, arguments);
     __builtin_va_end(arguments);
     return hn_error_set(r->error, HN_ERROR_VALUE, "'%s' is damaged or no safetensors file: %s", r->path, reason);
 }
@@ -184,14 +184,15 @@ static hn_status header_take(reading *r)
     char *text = header_read(r, &length);
     if (!text)
         return r->error->status;
-    snprintf(what, sizeof what, "the header of '%s'", r->path);
+    (void)snprintf(what, sizeof what, "the header of '%s'", r->path);
     r->file->header = hn_json_parse(text, length, what, r->error);
-    if (r->file->header && text[0] != '{')
-        damaged(r, "the header does not begin with {");
-    hn_status status = r->file->header && text[0] == '{' ? HN_OK : r->error->status;
+    int begins_well = r->file->header && text[0] == '{';
     hn_memory_free(text);
-    if (status == HN_OK)
-        status = tables_allocate(r);
+    if (!r->file->header)
+        return r->error->status;
+    if (!begins_well)
+        return damaged(r, "the header does not begin with {");
+    hn_status status = tables_allocate(r);
     if (status == HN_OK)
         status = texts_take(r);
     return status == HN_OK ? tensors_take(r) : status;
@@ -238,7 +239,7 @@ static hn_status checksum_check(const reading *r)
     for (int64_t i = 0; i < file->text_count; i++)
         if (strcmp(file->texts[i].key, FILE_CHECKSUM) != 0)
             sum += hn_checksum_text(&file->texts[i]);
-    snprintf(computed, sizeof computed, "%016" PRIx64, sum);
+    (void)snprintf(computed, sizeof computed, "%016" PRIx64, sum);
     if (strcmp(computed, stored) != 0)
         return damaged(r, "its checksum is %s, the stored one %.40s", computed, stored);
     return HN_OK;

@@ -92,7 +92,7 @@ static void metadata_write(hn_json_writer *writer, const hn_file_tensor *tensors
     }
     for (int64_t i = 0; i < count; i++)
         sum += hn_checksum_tensor(&tensors[i]);
-    snprintf(checksum, sizeof checksum, "%016" PRIx64, sum);
+    (void)snprintf(checksum, sizeof checksum, "%016" PRIx64, sum);
     hn_json_write_string(writer, FILE_CHECKSUM);
     hn_json_write_raw(writer, ":");
     hn_json_write_string(writer, checksum);

@@ -128,13 +128,14 @@ hn_status hn_head_quantize(hn_dtype stored, int64_t width, int64_t count, const 
                             (long long)width, (long long)count);
     quantizing q = {.stored = stored, .width = width, .count = count, .kernel = kernel, .to = to, .scale = scale,
                     .not_finite = -1};
-    if (width > 0 && count > 0)
+    if (width > 0 && count > 0) {
         hn_parallel(hn_threads_get(), (count + COLUMNS - 1) / COLUMNS, 3.0 * (double)width * (double)count,
                     columns_quantize, &q);
-    int64_t place = atomic_load(&q.not_finite);
-    if (place >= 0)
-        return hn_error_set(error, HN_ERROR_VALUE, "the head is not finite: feature %lld of weight %lld is %g",
-                            (long long)(place / count), (long long)(place % count), (double)kernel[place]);
+        int64_t place = atomic_load(&q.not_finite);
+        if (place >= 0)
+            return hn_error_set(error, HN_ERROR_VALUE, "the head is not finite: feature %lld of weight %lld is %g",
+                                (long long)(place / count), (long long)(place % count), (double)kernel[place]);
+    }
     uint64_t bits = atomic_load(&q.worst);
     if (worst)
         memcpy(worst, &bits, sizeof bits);

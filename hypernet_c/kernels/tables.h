@@ -7,7 +7,8 @@
 /* A table whose functions are called NAME(gemm), NAME(map_forward), ... */
 #define HN_KERNELS_TABLE(isa_, dtype_, scratch_, quantized_, NAME) \
     { \
-        .isa = isa_, .dtype = dtype_, .scratch = scratch_, .quantized_scratch = quantized_, .gemm = NAME(gemm), \
+        .isa = (isa_), .dtype = (dtype_), .scratch = (scratch_), .quantized_scratch = (quantized_), \
+        .gemm = NAME(gemm), \
         .gemm_quantized = NAME(gemm_quantized), .map_forward = NAME(map_forward), \
         .factored_forward = NAME(factored_forward), .factored_terms = NAME(factored_terms), \
         .factored_factors = NAME(factored_factors), \

@@ -187,7 +187,7 @@ static hn_status entry_append(hn_graph *graph, const char *layer, const hn_entry
         hn_memory_free(entry);
         return HN_ERROR_MEMORY;
     }
-    snprintf(name, length, "%s/%s", layer, spec->name);
+    (void)snprintf(name, length, "%s/%s", layer, spec->name);
     *entry = (hn_entry){name, *spec, graph->parameter_count, size};
     graph->entries[graph->entry_count++] = entry;
     graph->parameter_count += size;

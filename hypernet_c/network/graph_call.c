@@ -144,7 +144,7 @@ static hn_status call_nodes(hn_graph *graph, const hn_graph *inner, const char *
         char *layer = hn_memory_allocate(length, 1, error);
         if (!layer)
             return HN_ERROR_MEMORY;
-        snprintf(layer, length, "%s/%s", prefix, node->layer);
+        (void)snprintf(layer, length, "%s/%s", prefix, node->layer);
         hn_error why = {.status = HN_ERROR_MEMORY, .message = "out of memory"};
         tensors[node->output] = hn_graph_add(graph, node->op->name, layer, node->attributes, node->op->attribute_count,
                                              inputs, node->input_count, &why);

@@ -8,10 +8,8 @@ int32_t hn_plan_slot_take(plan_slots *slots, size_t bytes, int32_t first, int32_
     for (int32_t i = 0; i < slots->count; i++) {
         if (slots->busy_until[i] >= first)
             continue;
-        if (best < 0)
-            best = i;
-        else if (slots->bytes[best] < bytes ? slots->bytes[i] > slots->bytes[best]
-                                            : slots->bytes[i] >= bytes && slots->bytes[i] < slots->bytes[best])
+        if (best < 0 || (slots->bytes[best] < bytes ? slots->bytes[i] > slots->bytes[best]
+                                                    : slots->bytes[i] >= bytes && slots->bytes[i] < slots->bytes[best]))
             best = i; /* the smallest that is large enough, else the largest */
     }
     if (best < 0) {

@@ -224,7 +224,7 @@ hn_plan *hn_plan_create_part(const hn_graph *graph, const int32_t *outputs, int3
                              const hn_shape *input_shapes, hn_isa isa, hn_error *error)
 {
     hn_graph part = *graph;
-    part.outputs = (int32_t *)(uintptr_t)outputs; /* only read */
+    part.outputs = (int32_t *)outputs; /* only read */
     part.output_count = output_count;
     hn_plan *plan = hn_plan_create(&part, input_shapes, isa, error);
     if (plan)
@@ -235,7 +235,7 @@ hn_plan *hn_plan_create_part(const hn_graph *graph, const int32_t *outputs, int3
 /* An array inside a node's information belongs to the plan, though the ops see it as constant. */
 static void constant_free(const void *pointer)
 {
-    hn_memory_free((void *)(uintptr_t)pointer);
+    hn_memory_free((void *)pointer);
 }
 
 void hn_plan_free(hn_plan *plan)

@@ -109,7 +109,7 @@ static double number(hn_dtype dtype, const void *at)
 void hn_broadcast_reduce(const hn_kernels *kernels, const hn_broadcast *sweep, void *out, const void *x, const void *p)
 {
     size_t element = hn_dtype_size(kernels->dtype);
-    int64_t offsets[HN_BROADCAST_OPERANDS], steps[HN_BROADCAST_OPERANDS], length;
+    int64_t offsets[HN_BROADCAST_OPERANDS] = {0}, steps[HN_BROADCAST_OPERANDS] = {0}, length;
     for (int64_t s = 0; hn_broadcast_stretch(sweep, s, offsets, steps, &length); s++) {
         char *to = hn_move(out, offsets[0], element);
         const char *from = hn_move(x, offsets[1], element);
@@ -161,7 +161,8 @@ static void job_run(broadcast_job *job, const hn_op_call *call, int32_t operands
     } else {
         hn_broadcast_make(&job->sweep, output, operands, shapes);
         int64_t inner = job->sweep.rank > 0 ? job->sweep.dims[job->sweep.rank - 1] : 1;
-        cost += inner > 0 ? 10.0 * (double)(size / inner) : 0.0;
+        int64_t stretches = inner > 0 ? size / inner : 0;
+        cost += 10.0 * (double)stretches;
     }
     hn_fold_run(&job->fold, call->threads, cost, piece, job);
 }

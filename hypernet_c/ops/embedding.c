@@ -72,11 +72,12 @@ static hn_status check(const hn_op_call *call, hn_error *error)
     for (int64_t g = 0; g < groups; g++)
         for (int64_t r = 0; r < call->rows; r++) {
             const int64_t *row = (const int64_t *)ids->data + g * ids->group_stride + r * ids->row_stride;
+            int64_t number = g * call->rows + r;
             for (int64_t i = 0; i < job.positions; i++)
                 if (row[i] < 0 || row[i] >= job.ids)
                     return hn_error_set(error, HN_ERROR_VALUE, "embedding: ids must be in 0 <= id < input_dim = %lld, "
                                         "received %lld in row %lld", (long long)job.ids, (long long)row[i],
-                                        (long long)(g * call->rows + r));
+                                        (long long)number);
         }
     return HN_OK;
 }

@@ -42,11 +42,11 @@ static inline char *hn_folded_at(const hn_folded_view *view, size_t element, int
     return view->data + (group * view->group + segment * view->segment + row * view->ld) * (int64_t)element;
 }
 
-/* `pointer` moved by a number of elements. In numbers, because an array without elements may be NULL, which no pointer
-   arithmetic may move, not even by 0. */
+/* `pointer` moved by a number of elements. An array without elements may be NULL, which no pointer arithmetic may move,
+   not even by 0. */
 static inline char *hn_move(const void *pointer, int64_t elements, size_t element)
 {
-    return (char *)((uintptr_t)pointer + (uintptr_t)(elements * (int64_t)element));
+    return pointer ? (char *)pointer + elements * (int64_t)element : NULL;
 }
 
 /* The scratch memory of `worker`: the kernels' part, and the op's own behind it. */

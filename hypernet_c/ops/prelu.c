@@ -45,17 +45,17 @@ static double work(const hn_node_info *node)
 
 /* forward: y = x > 0 ? x : alpha x;  backward: dx = dy (x > 0 ? 1 : alpha), 0 at 0;  negative: t = dy min(x, 0) */
 #define DEFINE_PRELU(T)                                                                                               \
-    static void prelu_forward_##T(int64_t n, const T *x, const T *alpha, int64_t step, T *y)                          \
+    static void prelu_forward_##T(int64_t n, const T *x, const T *alpha, int64_t step, T y[])                         \
     {                                                                                                                 \
         for (int64_t i = 0; i < n; i++)                                                                               \
             y[i] = x[i] > 0 ? x[i] : alpha[i * step] * x[i];                                                          \
     }                                                                                                                 \
-    static void prelu_backward_##T(int64_t n, const T *x, const T *alpha, int64_t step, const T *dy, T *dx)           \
+    static void prelu_backward_##T(int64_t n, const T *x, const T *alpha, int64_t step, const T *dy, T dx[])          \
     {                                                                                                                 \
         for (int64_t i = 0; i < n; i++)                                                                               \
             dx[i] = dy[i] * (x[i] > 0 ? 1 : x[i] < 0 ? alpha[i * step] : 0);                                          \
     }                                                                                                                 \
-    static void prelu_negative_##T(int64_t n, const T *x, const T *dy, T *t)                                          \
+    static void prelu_negative_##T(int64_t n, const T *x, const T *dy, T t[])                                         \
     {                                                                                                                 \
         for (int64_t i = 0; i < n; i++)                                                                               \
             t[i] = x[i] > 0 ? 0 : dy[i] * x[i];                                                                       \

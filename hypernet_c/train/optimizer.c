@@ -37,7 +37,7 @@ int32_t hn_optimizer_slot_count(hn_optimizer_kind kind, const double params[4])
 
 static char *at(const void *pointer, int64_t elements, size_t element)
 {
-    return pointer ? (char *)(uintptr_t)pointer + elements * (int64_t)element : NULL;
+    return pointer ? (char *)pointer + elements * (int64_t)element : NULL;
 }
 
 /* sum g^2 of a span, block after block. */
