@@ -1,6 +1,7 @@
 /* Files by POSIX calls. */
 #define _GNU_SOURCE /* O_TMPFILE */
 #include "file.h"
+#include "cancel.h"
 #include "memory.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PIECE = 1 << 30, TEMPORARY_NAMES = 1000, TEMPORARY_NAME_SIZE = 64, SELF_SIZE = 32 };
+/* Bytes from one question whether to go on to the next, and from one flush to the next: flushing cannot be stopped. */
+enum { PIECE = 1 << 23, STRETCH = 1 << 26 };
+enum { TEMPORARY_NAMES = 1000, TEMPORARY_NAME_SIZE = 64, SELF_SIZE = 32 };
 #define SELF_FORMAT "/proc/self/fd/%d"
 
 struct hn_file {
@@ -22,12 +25,18 @@ struct hn_file {
 struct hn_file_writer {
     char *path, *temporary, *directory; /* temporary: NULL where no file has such a name */
     int descriptor;
+    size_t unflushed; /* bytes */
 };
 
 /* "<what> '<path>': <the system's reason>" */
 static hn_status system_error(hn_error *error, const char *what, const char *path)
 {
     return hn_error_set(error, HN_ERROR_OS, "%s '%s': %s", what, path, strerror(errno));
+}
+
+static hn_status cancelled(hn_error *error, const char *what, const char *path)
+{
+    return hn_error_set(error, HN_CANCELLED, "%s '%s' was cancelled", what, path);
 }
 
 static char *text_copy(const char *text, size_t length, hn_error *error)
@@ -79,6 +88,8 @@ hn_status hn_file_read(hn_file *file, void *data, size_t bytes, hn_error *error)
 {
     char *place = data;
     while (bytes > 0) {
+        if (hn_cancel_ask())
+            return cancelled(error, "reading", file->path);
         ssize_t done = read(file->descriptor, place, bytes < PIECE ? bytes : PIECE);
         if (done < 0 && errno == EINTR)
             continue;
@@ -209,11 +220,17 @@ hn_status hn_file_writer_write(hn_file_writer *writer, const void *data, size_t 
 {
     const char *place = data;
     while (bytes > 0) {
+        if (hn_cancel_ask())
+            return cancelled(error, "writing", writer->path);
+        if (writer->unflushed >= STRETCH && fsync(writer->descriptor) != 0)
+            return system_error(error, "could not flush", writer->path);
+        writer->unflushed = writer->unflushed >= STRETCH ? 0 : writer->unflushed;
         ssize_t done = write(writer->descriptor, place, bytes < PIECE ? bytes : PIECE);
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)
             return system_error(error, "could not write", writer->path);
+        writer->unflushed += (size_t)done;
         place += done;
         bytes -= (size_t)done;
     }

@@ -1,4 +1,5 @@
-/* Files: reading in order, and replacing a file atomically. The OS's part of the files floor. */
+/* Files: reading in order, and replacing a file atomically. The OS's part of the files floor. Reading and writing ask
+   from time to time whether to go on (cancel.h), and end with HN_CANCELLED. */
 #ifndef HN_BASE_FILE_H
 #define HN_BASE_FILE_H
 

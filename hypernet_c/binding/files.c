@@ -1,6 +1,11 @@
 /* The native file, read into arrays and written from them. */
+#include "run.h"
 #include "store.h"
 #include "../base/memory.h"
+
+/* Bytes that are copied from one look at signals to the next. */
+static const size_t piece = 1 << 23;
+static const double long_work = 1e9; /* nanoseconds: files are worth asking whether to go on */
 
 /* A path (str, bytes or os.PathLike) as the system wants it; a new bytes object. */
 static PyObject *path_take(PyObject *object)
@@ -30,14 +35,25 @@ static int file_dtype(PyArrayObject *array)
     return number == NPY_UINT16 ? HN_BFLOAT16 : number == NPY_INT8 ? HN_INT8 : array_dtype(array);
 }
 
+/* Copies; -1: a signal handler raised an exception. */
+static int copy(void *to, const void *from, size_t bytes)
+{
+    for (size_t done = 0; done < bytes; done += piece) {
+        memcpy((char *)to + done, (const char *)from + done, bytes - done < piece ? bytes - done : piece);
+        if (bytes > piece && PyErr_CheckSignals() < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static PyObject *tensor_array(const hn_file_tensor *tensor)
 {
     npy_intp dims[HN_MAX_RANK];
     for (int32_t i = 0; i < tensor->shape.rank; i++)
         dims[i] = (npy_intp)tensor->shape.dims[i];
     PyObject *array = PyArray_SimpleNew(tensor->shape.rank, dims, file_type_number(tensor->dtype));
-    if (array && tensor->bytes > 0)
-        memcpy(PyArray_DATA((PyArrayObject *)array), tensor->data, tensor->bytes);
+    if (array && copy(PyArray_DATA((PyArrayObject *)array), tensor->data, tensor->bytes) < 0)
+        Py_CLEAR(array);
     return array;
 }
 
@@ -64,13 +80,17 @@ static PyObject *read_file(PyObject *module, PyObject *argument)
 {
     (void)module;
     hn_error error;
-    hn_tensor_file *file;
     PyObject *path = path_take(argument);
+    gil gil;
+    hn_cancel cancel = {gil_poll, &gil};
+    hn_cancel_scope scope;
     if (!path)
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    file = hn_tensor_file_read(PyBytes_AS_STRING(path), &error);
-    Py_END_ALLOW_THREADS
+    gil_release(&gil, long_work);
+    hn_cancel_begin(&scope, &cancel);
+    hn_tensor_file *file = hn_tensor_file_read(PyBytes_AS_STRING(path), &error);
+    (void)hn_cancel_end(&scope);
+    gil_acquire(&gil);
     Py_DECREF(path);
     if (!file)
         return error_object(&error);
@@ -96,6 +116,18 @@ static void contents_drop(contents *contents)
     Py_XDECREF(contents->held);
 }
 
+/* Contiguous, native, aligned; most arrays are that already, and large ones are copied so that signals are seen. */
+static PyArrayObject *array_copy(PyArrayObject *given)
+{
+    if (!PyArray_ISCARRAY_RO(given) || file_dtype(given) < 0)
+        return (PyArrayObject *)PyArray_FROM_OF((PyObject *)given, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_NOTSWAPPED |
+                                                                       NPY_ARRAY_ENSURECOPY | NPY_ARRAY_ENSUREARRAY);
+    PyObject *made = PyArray_SimpleNew(PyArray_NDIM(given), PyArray_DIMS(given), PyArray_TYPE(given));
+    if (made && copy(PyArray_DATA((PyArrayObject *)made), PyArray_DATA(given), (size_t)PyArray_NBYTES(given)) < 0)
+        Py_CLEAR(made);
+    return (PyArrayObject *)made;
+}
+
 /* A contiguous, native, aligned copy of the same dtype; a new reference. A copy, because the file holds a checksum, and
    a training thread may change weights while they are written. */
 static PyArrayObject *array_pack(PyObject *given, const char *name)
@@ -103,8 +135,7 @@ static PyArrayObject *array_pack(PyObject *given, const char *name)
     if (!PyArray_Check(given))
         return (PyArrayObject *)PyErr_Format(PyExc_TypeError, "tensor \"%s\" must be an array, received %s", name,
                                              Py_TYPE(given)->tp_name);
-    PyArrayObject *packed = (PyArrayObject *)PyArray_FROM_OF(given, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_NOTSWAPPED |
-                                                                     NPY_ARRAY_ENSURECOPY | NPY_ARRAY_ENSUREARRAY);
+    PyArrayObject *packed = array_copy((PyArrayObject *)given);
     if (!packed || (file_dtype(packed) >= 0 && PyArray_NDIM(packed) <= HN_MAX_RANK))
         return packed;
     PyErr_Format(file_dtype(packed) < 0 ? PyExc_TypeError : PyExc_ValueError,
@@ -213,8 +244,10 @@ static int contents_take(contents *contents, const binding_state *state, PyObjec
 static PyObject *write_file(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     hn_error error;
-    hn_status status;
     contents contents = {.held = NULL};
+    gil gil;
+    hn_cancel cancel = {gil_poll, &gil};
+    hn_cancel_scope scope;
     if (arguments_check("write_file", count, 3) < 0)
         return NULL;
     PyObject *path = path_take(args[0]);
@@ -223,10 +256,12 @@ static PyObject *write_file(PyObject *module, PyObject *const *args, Py_ssize_t 
         contents_drop(&contents);
         return NULL;
     }
-    Py_BEGIN_ALLOW_THREADS
-    status = hn_tensor_file_write(PyBytes_AS_STRING(path), contents.tensors, contents.tensor_count, contents.texts,
-                                  contents.text_count, &error);
-    Py_END_ALLOW_THREADS
+    gil_release(&gil, long_work);
+    hn_cancel_begin(&scope, &cancel);
+    hn_status status = hn_tensor_file_write(PyBytes_AS_STRING(path), contents.tensors, contents.tensor_count,
+                                            contents.texts, contents.text_count, &error);
+    (void)hn_cancel_end(&scope);
+    gil_acquire(&gil);
     Py_DECREF(path);
     contents_drop(&contents);
     if (status != HN_OK)

@@ -2,11 +2,14 @@
    its running sum, because every step can be undone. */
 #include "byte_order.h"
 #include "checksum.h"
+#include "../base/cancel.h"
 #include <stdio.h>
 #include <string.h>
 
 static const uint64_t prime1 = 0x9E3779B185EBCA87u, prime2 = 0xC2B2AE3D27D4EB4Fu, prime3 = 0x165667B19E3779F9u,
                       prime4 = 0x85EBCA77C2B2AE63u, prime5 = 0x27D4EB2F165667C5u;
+
+enum { ASK_BLOCKS = 1 << 18 }; /* 8 MiB */
 
 static uint64_t rotate(uint64_t word, int bits)
 {
@@ -49,9 +52,12 @@ uint64_t hn_checksum_bytes(const void *data, size_t bytes, uint64_t seed)
     const unsigned char *place = data;
     uint64_t sums[4] = {seed + prime1 + prime2, seed + prime2, seed, seed - prime1}, hash = seed + prime5;
     size_t blocks = bytes / 32;
-    for (size_t block = 0; block < blocks; block++, place += 32)
+    for (size_t block = 0; block < blocks; block++, place += 32) {
+        if (block % ASK_BLOCKS == ASK_BLOCKS - 1 && hn_cancel_ask())
+            return 0;
         for (int i = 0; i < 4; i++)
             sums[i] = take(sums[i], word_at(place + 8 * (size_t)i));
+    }
     if (blocks > 0) {
         hash = rotate(sums[0], 1) + rotate(sums[1], 7) + rotate(sums[2], 12) + rotate(sums[3], 18);
         for (int i = 0; i < 4; i++)

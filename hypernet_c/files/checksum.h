@@ -10,7 +10,8 @@
 
 enum { FILE_MAX_HEADER = 100000000, FILE_CHECKSUM_DIGITS = 16 };
 
-/* XXH64 (https://github.com/Cyan4973/xxHash, specification) of `bytes` bytes. */
+/* XXH64 (https://github.com/Cyan4973/xxHash, specification) of `bytes` bytes; nothing that counts where the run is
+   cancelled meanwhile (cancel.h). */
 uint64_t hn_checksum_bytes(const void *data, size_t bytes, uint64_t seed);
 
 /* One summand each; the tensor's data as the file has it. */

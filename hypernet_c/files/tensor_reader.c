@@ -2,6 +2,7 @@
 #include "byte_order.h"
 #include "checksum.h"
 #include "json.h"
+#include "../base/cancel.h"
 #include "../base/file.h"
 #include "../base/memory.h"
 #include <inttypes.h>
@@ -239,6 +240,8 @@ static hn_status checksum_check(const reading *r)
     for (int64_t i = 0; i < file->text_count; i++)
         if (strcmp(file->texts[i].key, FILE_CHECKSUM) != 0)
             sum += hn_checksum_text(&file->texts[i]);
+    if (hn_cancel_ask())
+        return hn_error_set(r->error, HN_CANCELLED, "reading '%s' was cancelled", r->path);
     (void)snprintf(computed, sizeof computed, "%016" PRIx64, sum);
     if (strcmp(computed, stored) != 0)
         return damaged(r, "its checksum is %s, the stored one %.40s", computed, stored);

@@ -31,7 +31,7 @@ typedef struct hn_file_text {
 
 /* Reads and checks a whole file: header length, JSON, dtypes, shapes, offsets (in bounds, no overlap, no gap), unique
    names, and the checksum. NULL on error (HN_ERROR_OS if it cannot be read, HN_ERROR_VALUE if it is damaged or no such
-   file). */
+   file). Reading and writing can be cancelled (base/cancel.h). */
 hn_tensor_file *hn_tensor_file_read(const char *path, hn_error *error);
 void hn_tensor_file_free(hn_tensor_file *file);
 
