@@ -204,3 +204,89 @@ def test_a_write_that_cannot_be_done_writes_nothing(bad):
         assert store.version == 0 and not store.view(0, (4,)).any()
         store.claim()
         store.release()
+
+
+def at_once(*works) -> list[BaseException]:
+    """Runs functions in threads of their own, which begin together; what they raised."""
+    start, raised = threading.Barrier(len(works)), []
+
+    def run(work) -> None:
+        start.wait()
+        try:
+            work()
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return raised
+
+
+def test_sixteen_threads_use_one_model(evidence):
+    """predict, vjp with its pullback, functional_call and generate at the same time, while another thread changes the
+    number of threads: the bits of a single thread."""
+    hyper = make_hyper()
+    rng = np.random.default_rng(7)
+    cond, x = rng.standard_normal((300, 5), dtype=np.float32), rng.standard_normal((300, 20), dtype=np.float32)
+    theta = hyper.generate(cond[:1])[0]
+
+    def pulled():
+        value, pullback = hyper.vjp(cond, x)
+        gradient = pullback(value)
+        return np.concatenate([np.ravel(part) for part in (value, gradient.condition, gradient.params)])
+
+    calls = [
+        lambda: hyper.predict([cond, x], verbose=0),
+        pulled,
+        lambda: hn.functional_call(hyper.target, theta, x),
+        lambda: hyper.generate(cond),
+    ]
+    expected, done = [call().tobytes() for call in calls], []
+    finished = threading.Event()
+
+    def work(index: int) -> None:
+        for _ in range(25):
+            assert calls[index]().tobytes() == expected[index], index
+            done.append(index)
+
+    def change() -> None:
+        while not finished.is_set():
+            for count in (1, 2, 5, 16):
+                hn.set_num_threads(count)
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    raised = at_once(*[lambda i=i: work(i % 4) for i in range(16)])
+    finished.set()
+    changing.join()
+    assert not raised, raised[0]
+    evidence("calls of 16 threads on one model give the bits of one thread", tried=len(done), required=400)
+
+
+def test_sixteen_threads_train_a_model_each(evidence):
+    """Each ends with the parameters that it has when it is trained alone (without dropout, whose seeds are drawn in the
+    order of the calls)."""
+    rng = np.random.default_rng(8)
+    cond, x, y = rng.standard_normal((256, 5)), rng.standard_normal((256, 20)), rng.integers(0, 7, 256)
+
+    def made(number: int) -> hn.HyperModel:
+        hn.utils.set_random_seed(number)
+        target = hn.Sequential([hn.Input((20,)), hn.layers.Dense(30, "tanh"), hn.layers.Dense(7, "softmax")])
+        model = hn.HyperModel(hn.hypernetwork(5, target.count_params(), hidden=20), target)
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return model
+
+    def trained(model: hn.HyperModel) -> bytes:
+        for _ in range(20):
+            model.train_on_batch([cond, x], y)
+        return model.params.tobytes()
+
+    expected = [trained(made(number)) for number in range(16)]
+    models, found = [made(number) for number in range(16)], {}
+    raised = at_once(*[lambda i=i: found.__setitem__(i, trained(models[i])) for i in range(16)])
+    assert not raised, raised[0]
+    same = sum(found[number] == expected[number] for number in range(16))
+    evidence("models trained in 16 threads at once are those trained alone", tried=same, required=16)
