@@ -145,8 +145,12 @@ class Subject:
 
 
 def is_numpys(error: BaseException) -> bool:
-    """NumPy's reductions give NULL without an exception where they find no memory, which CPython says so."""
-    return isinstance(error, SystemError) and "numpy.ufunc" in str(error) and "without setting" in str(error)
+    """NumPy's reductions give NULL without an exception where they find no memory, which CPython calls a SystemError."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    inside = last is not None and os.path.dirname(np.__file__) in last.tb_frame.f_code.co_filename
+    return isinstance(error, SystemError) and (inside or "numpy.ufunc" in str(error))
 
 
 def attempt(subject: Subject, kind: str, k: int, count: int, expected: Any) -> int:
