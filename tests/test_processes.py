@@ -369,7 +369,6 @@ def test_exit_during_a_computation(tmp_path: Path, evidence: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.gate
 def test_a_hundred_exits_during_a_computation(tmp_path: Path, evidence: Any) -> None:
     """The same, 100 times."""
     count_exits(100, "sys.exit", "predict", tmp_path, evidence)
