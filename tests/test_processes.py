@@ -176,6 +176,8 @@ def count_forks_in_handlers(tries: int, folder: Path, evidence: Any) -> None:
     evidence(claim, tried=codes.get("9", 0), required=tries // 2)
 
 
+@pytest.mark.slow
+@pytest.mark.gate
 def test_forks_of_signal_handlers_inside_a_call(tmp_path: Path, evidence: Any) -> None:
     """What the threads of the pool had begun is lost in the child: its call ends with RuntimeError, not with numbers
     that nobody computed; the parent's goes on."""
@@ -363,6 +365,8 @@ def count_exits(tries: int, way: str, what: str, folder: Path, evidence: Any) ->
     evidence(claim, tried=codes[CODES[way]], required=tries)
 
 
+@pytest.mark.slow
+@pytest.mark.gate
 def test_exit_during_a_computation(tmp_path: Path, evidence: Any) -> None:
     """The interpreter shuts down while threads compute in the pool: no crash, no hang, the exit code that was asked."""
     count_exits(3, "sys.exit", "predict", tmp_path, evidence)
