@@ -42,7 +42,13 @@ def test_nothing_is_found(checker: str, evidence: Recorder) -> None:
     needed(checker)
     found = findings_of(checker)
     assert found == []
-    evidence(f"C files without a finding of {checker}", tried=len(sources()), required=len(sources()), worst=len(found), bound=0)
+    evidence(
+        f"C files without a finding of {checker}",
+        tried=len(sources()),
+        required=len(sources()),
+        worst=len(found),
+        bound=0,
+    )
 
 
 def test_the_code_silences_no_checker() -> None:
