@@ -37,7 +37,9 @@ def instruction_sets() -> list[str]:
 
 def run(*command: str | Path) -> str:
     """The standard output of a command; AssertionError with what it wrote if it fails."""
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    # Where Python needs a sanitizer's runtime preloaded, compilers do not, and programs are linked with it.
+    environment = {name: text for name, text in os.environ.items() if name != "LD_PRELOAD"}
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, f"{command[0]} {command[1:]}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

@@ -237,6 +237,7 @@ def test_figures_compare_neighbouring_turns():
     assert unmeasured["reached"] is None
 
 
+@pytest.mark.not_sanitized("the address sanitizer keeps freed memory for a while, and notes on all memory")
 def test_growth_of_a_point(tmp_path):
     point = growth.point_in_process(1000, growth.HIDDEN, 1, 1e-9)
     assert point["weights"] == 14_218

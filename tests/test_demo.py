@@ -168,6 +168,7 @@ def test_accuracies(small):
             assert float(points) == pytest.approx(difference, abs=0.2)
 
 
+@pytest.mark.not_sanitized("compares times")
 def test_training_and_costs_are_printed(small):
     output, _ = small
     said = " ".join(output.split())
