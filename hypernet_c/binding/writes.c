@@ -24,7 +24,7 @@ static int write_take(const binding_state *state, PyObject *item, one_write *to)
     StoreObject *store = (StoreObject *)PyTuple_GET_ITEM(item, 0);
     PyArrayObject *array = (PyArrayObject *)PyTuple_GET_ITEM(item, 2);
     if (!Py_IS_TYPE((PyObject *)store, state->store_type) || !PyArray_Check((PyObject *)array) ||
-        array_dtype(array) != (int)store->dtype || !PyArray_ISCARRAY_RO(array)) {
+        array_dtype(array) != (int)store->dtype || !PyArray_IS_C_CONTIGUOUS(array) || PyArray_ISBYTESWAPPED(array)) {
         PyErr_SetString(PyExc_TypeError, "contiguous arrays of a store's dtype are written to it");
         return -1;
     }
