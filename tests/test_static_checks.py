@@ -35,6 +35,7 @@ def test_planted_defects_are_found(checker: str, defect: str, tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.gate
 @pytest.mark.parametrize("checker", CHECKERS)
 def test_nothing_is_found(checker: str, evidence: Recorder) -> None:
     """Every C file, the binding included, passes the analyzer; nothing in the code tells it to look away."""
