@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import hypernet as hn
@@ -162,13 +163,19 @@ def test_threads_may_use_a_new_model_at_once():
             assert old.tobytes() == new.tobytes()
 
 
-def test_readers_see_whole_weights_while_a_writer_sets_them():
-    """A list of weights is written as one: never the kernel of one and the bias of another."""
-    model = hn.Sequential([hn.Input((64,)), hn.layers.Dense(64), hn.layers.Dense(64)])
-    x = np.ones((1, 64), np.float32)
-    states = [[np.full(w.shape, value, np.float32) for w in model.get_weights()] for value in (0.0, 1.0)]
-    model.set_weights(states[0])
-    whole = {0.0, 64.0 * 65.0 + 1.0}  # what the model makes of each
+WIDTH = 64
+WHOLE = {0.0, WIDTH * (WIDTH + 1) + 1.0}  # what `two_layers` makes of ones when all its weights are 0, or all are 1
+
+
+def two_layers() -> hn.Sequential:
+    model = hn.Sequential([hn.Input((WIDTH,)), hn.layers.Dense(WIDTH), hn.layers.Dense(WIDTH)])
+    model.set_weights(np.zeros(model.count_params(), np.float32))
+    return model
+
+
+def seen_by_readers(model: hn.Sequential, write: Callable[[int], None], times: int) -> set[float]:
+    """What three threads compute of ones while this one writes again and again."""
+    x = np.ones((1, WIDTH), np.float32)
     stop, seen = threading.Event(), set()
 
     def read() -> None:
@@ -178,15 +185,36 @@ def test_readers_see_whole_weights_while_a_writer_sets_them():
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
         reader.start()
-    for i in range(2000):
-        model.set_weights(states[i % 2])
-    stop.set()
-    for reader in readers:
-        reader.join()
-    assert seen <= whole, sorted(seen)[:9]
+    try:
+        for i in range(times):
+            write(i)
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+    return seen
+
+
+def test_readers_see_whole_weights_while_a_writer_sets_them():
+    """A list of weights is written as one: never the kernel of one and the bias of another."""
+    model = two_layers()
+    states = [[np.full(w.shape, value, np.float32) for w in model.get_weights()] for value in (0.0, 1.0)]
+    seen = seen_by_readers(model, lambda i: model.set_weights(states[i % 2]), 2000)
+    assert seen <= WHOLE, sorted(seen)[:9]
     for value, state in zip((0.0, 1.0), states, strict=True):
         model.set_weights(state)
         assert all((w == value).all() for w in model.get_weights())
+
+
+def test_readers_see_whole_weights_while_an_optimizer_updates_two_models():
+    """Weights in several stores, and an array, in one update: each store is written as one."""
+    models, own = (two_layers(), two_layers()), np.zeros(5, np.float32)
+    weights = [model.params for model in models] + [own]
+    up, optimizer = [-np.ones_like(w) for w in weights], hn.optimizers.SGD(1.0)
+    down = [-gradient for gradient in up]
+    seen = seen_by_readers(models[1], lambda i: optimizer.apply(down if i % 2 else up, weights), 801)
+    assert seen <= WHOLE, sorted(seen)[:9]
+    assert all((w == 1).all() for w in weights)
 
 
 @pytest.mark.parametrize("bad", [(3,), (0, 0)])
@@ -196,10 +224,10 @@ def test_a_write_that_cannot_be_done_writes_nothing(bad):
     writes = [(one, 0, np.ones(4, np.float32)), (other, 0, np.ones(4, np.float32))]
     other.claim()
     with pytest.raises(RuntimeError, match="one writer"):
-        _core.write_all(writes)
+        _core.write_all(writes, False)
     other.release()
     with pytest.raises((ValueError, TypeError)):
-        _core.write_all([*writes, (other, *bad, np.ones(4, np.float32))[:3]])
+        _core.write_all([*writes, (other, *bad, np.ones(4, np.float32))[:3]], False)
     for store in (one, other):
         assert store.version == 0 and not store.view(0, (4,)).any()
         store.claim()

@@ -132,13 +132,6 @@ static PyObject *store_view(PyObject *self, PyObject *const *args, Py_ssize_t co
     return owned_view(state_of(self), self, data, store->dtype, shape.rank, dims);
 }
 
-static PyObject *store_touch(PyObject *self, PyObject *unused)
-{
-    (void)unused;
-    atomic_fetch_add(&((StoreObject *)self)->version, 1);
-    Py_RETURN_NONE;
-}
-
 int store_claim(StoreObject *store)
 {
     hn_error error;
@@ -218,7 +211,6 @@ static PyMethodDef store_methods[] = {
     {"view", FASTCALL(store_view), METH_FASTCALL,
      "view(offset, shape): a live, writable view that keeps the memory alive."},
     {"write", FASTCALL(store_write), METH_FASTCALL, "write(offset, array): copy numbers in, as the one writer."},
-    {"touch", store_touch, METH_NOARGS, "Raise the version (after a write through a view)."},
     {"claim", store_claim_method, METH_NOARGS, "Become the one writer; RuntimeError if there is one."},
     {"release", store_release, METH_NOARGS, "Give the right to write back."},
     {NULL, NULL, 0, NULL},

@@ -46,7 +46,8 @@ static void store_add(writes *self, StoreObject *store)
     self->stores[self->store_count++] = store;
 }
 
-static int writes_take(const binding_state *state, writes *self, PyObject *tuple)
+/* `claimed`: the caller is the stores' writer already. */
+static int writes_take(const binding_state *state, writes *self, PyObject *tuple, int claimed)
 {
     hn_error error;
     self->count = PyTuple_GET_SIZE(tuple);
@@ -61,7 +62,7 @@ static int writes_take(const binding_state *state, writes *self, PyObject *tuple
             return -1;
         store_add(self, self->list[i].store);
     }
-    while (self->claimed < self->store_count) {
+    while (!claimed && self->claimed < self->store_count) {
         if (store_claim(self->stores[self->claimed]) < 0)
             return -1;
         self->claimed++;
@@ -84,13 +85,16 @@ static void writes_run(const writes *self)
 }
 
 /* Whoever waits for readers must not hold the GIL, which they may need. */
-static PyObject *write_all(PyObject *module, PyObject *sequence)
+static PyObject *write_all(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     writes self = {.list = NULL};
-    PyObject *tuple = sequence_take(sequence, "writes must be a sequence of (store, offset, array)");
+    if (arguments_check("write_all", count, 2) < 0)
+        return NULL;
+    int claimed = PyObject_IsTrue(args[1]);
+    PyObject *tuple = claimed < 0 ? NULL : sequence_take(args[0], "writes must be a sequence of (store, offset, array)");
     if (!tuple)
         return NULL;
-    int good = writes_take(PyModule_GetState(module), &self, tuple) == 0;
+    int good = writes_take(PyModule_GetState(module), &self, tuple, claimed) == 0;
     if (good) {
         Py_BEGIN_ALLOW_THREADS
         writes_run(&self);
@@ -105,6 +109,7 @@ static PyObject *write_all(PyObject *module, PyObject *sequence)
 }
 
 PyMethodDef writes_functions[] = {
-    {"write_all", write_all, METH_O, "write_all(writes): copy each array of (store, offset, array) in, all or none."},
+    {"write_all", FASTCALL(write_all), METH_FASTCALL,
+     "write_all(writes, claimed): copy each array of (store, offset, array) in, all or none."},
     {NULL, NULL, 0, NULL},
 };

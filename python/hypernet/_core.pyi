@@ -58,16 +58,15 @@ class Store:
         """A live, writable view; its base keeps the store's memory alive."""
     def write(self, offset: int, array: Array) -> None:
         """Copy a contiguous array of the store's dtype to this place, as the one writer; raises the version."""
-    def touch(self) -> None:
-        """Raise the version (after a write through a view)."""
     def claim(self) -> None:
         """Become the one writer; RuntimeError if there is one. Re-entrant for nobody."""
     def release(self) -> None: ...
 
-def write_all(writes: Sequence[tuple[Store, int, Array]]) -> None:
+def write_all(writes: Sequence[tuple[Store, int, Array]], claimed: bool) -> None:
     """Copy contiguous arrays of the stores' dtypes to their places, as the one writer of all these stores.
 
-    Nothing is written where that fails; whoever reads a store sees all of its writes or none.
+    Nothing is written where that fails; whoever reads a store sees all of its writes or none. `claimed`: the caller has
+    claimed all of them.
     """
 
 def store_of(array: Array) -> Store | None:

@@ -273,7 +273,7 @@ def write(weights: Sequence[Weight], values: Sequence[Array]) -> None:
         array = np.ascontiguousarray(value.reshape(weight.shape), dtype=weight.dtype)
         # A view of a store may be overwritten before it is read.
         writes.append((weight.store, weight.offset, array.copy() if _core.store_of(array) is not None else array))
-    _core.write_all(writes)
+    _core.write_all(writes, False)
 
 
 def match_weights(owner: str, entries: Sequence[tuple[str, Weight]], given: Any) -> list[Array]:

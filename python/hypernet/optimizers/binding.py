@@ -171,25 +171,29 @@ class Binding:
         if memory is not None:
             self.core.apply(memory, gradient, learning_rate, scale)
             return
-        views = self._views()
-        together = np.concatenate([view.reshape(-1) for view in views])
         stores = list(dict.fromkeys(piece.memory for piece in self._pieces if isinstance(piece.memory, _core.Store)))
         claimed = 0
         try:
             while claimed < len(stores):
                 stores[claimed].claim()
                 claimed += 1
+            together = np.concatenate([view.reshape(-1) for view in self._views()])
             self.core.apply(together, gradient, learning_rate, scale)
-            offset = 0
-            for view in views:
-                view[...] = together[offset : offset + view.size].reshape(view.shape)
-                offset += view.size
-            for store in stores:
-                store.touch()
+            self._write(together)
         finally:
             while claimed:  # takes no memory: there may be none
                 claimed -= 1
                 stores[claimed].release()
+
+    def _write(self, together: Array) -> None:
+        """New values of all pieces, flat; the stores are claimed."""
+        cuts = np.split(together, np.cumsum([piece.size for piece in self._pieces])[:-1])
+        pieces = list(zip(self._pieces, cuts, strict=True))
+        in_stores = [(p.memory, p.offset, cut) for p, cut in pieces if isinstance(p.memory, _core.Store)]
+        _core.write_all(in_stores, True)
+        for piece, cut in pieces:
+            if not isinstance(piece.memory, _core.Store):
+                piece.memory[...] = cut.reshape(piece.memory.shape)
 
     def delta(self, gradient: Array, learning_rate: float, scale: float) -> Array:
         """What `apply` would add, flat."""
