@@ -107,6 +107,33 @@ def test_specialized_model_saved_again(specialize: Path, tmp_path: Path) -> None
     np.testing.assert_allclose(prediction(specialize, tmp_path / "model.safetensors"), expected, rtol=1e-6, atol=1e-7)
 
 
+def test_conditions_of_open_shape(specialize: Path, tmp_path: Path) -> None:
+    """An open axis of the condition is as long as the numbers make it; numbers that do not fit are refused in words."""
+    target = hn.target_network(4, 3)
+    condition = hn.layers.Input((None, 4))
+    folded = hn.layers.Reshape((4,))(condition)
+    hyper = hn.HyperModel(hn.Model(condition, hn.layers.Dense(target.count_params())(folded)), target)
+    path = tmp_path / "hyper.safetensors"
+    hyper.save(path)
+    numbers = [0.5, -1.0, 2.0, 0.25]
+    expected = hyper.specialize(np.array(numbers, np.float32).reshape(1, 4)).predict(np.ones((1, 4)), verbose=0)[0]
+    np.testing.assert_allclose(prediction(specialize, path, *numbers), expected, rtol=1e-6, atol=1e-7)
+    for given, words in (("1 2 3", "shape (None, 4), received 3 numbers"), ("1 2 3 4 5 6 7 8", "reshape: 8 elements")):
+        wrong = subprocess.run([specialize, path, *given.split()], capture_output=True, text=True)
+        assert wrong.returncode == 1 and words in wrong.stderr, wrong.stderr
+
+
+def test_generators_of_two_inputs(specialize: Path, tmp_path: Path) -> None:
+    """They are refused in words: the C side takes one condition."""
+    target = hn.target_network(4, 3)
+    conditions = [hn.layers.Input((2,)), hn.layers.Input((2,))]
+    theta = hn.layers.Dense(target.count_params())(hn.layers.Concatenate()(conditions))
+    path = tmp_path / "hyper.safetensors"
+    hn.HyperModel(hn.Model(conditions, theta), target).save(path)
+    wrong = subprocess.run([specialize, path, "1", "2"], capture_output=True, text=True)
+    assert wrong.returncode == 1 and "a generator of 2 inputs" in wrong.stderr, wrong.stderr
+
+
 def test_specialize_explains_errors(specialize: Path, tmp_path: Path) -> None:
     path = tmp_path / "hyper.safetensors"
     target = hn.target_network(4, 3)

@@ -237,17 +237,19 @@ def read_graph(files: Path, text: str) -> tuple[int, str]:
 def test_graph_round_trip(files: Path) -> None:
     """Defaults are filled in, and what is written reads back as itself."""
     relu = {"op": "activation", "layer": "r", "inputs": [1], "attributes": {"activation": "relu_general", "p0": 0.2}}
+    fold = {"op": "reshape", "layer": "fold", "inputs": [4], "attributes": {"target": [3, -1]}}
     graph = GRAPH | {
         "inputs": [INPUT | {"shape": [-1, 4]}, {"name": "ids", "shape": [], "dtype": "int64"}],
-        "nodes": [DENSE | {"layer": 'dé/"q"'}, relu | {"inputs": [2]}, relu | {"inputs": [3]}],
-        "outputs": [4, 0],
+        "nodes": [DENSE | {"layer": 'dé/"q"'}, relu | {"inputs": [2]}, relu | {"inputs": [3]}, fold],
+        "outputs": [5, 0],
     }
     status, text = read_graph(files, json.dumps(graph))
     assert status == HN_OK, text
     again = json.loads(text)
-    assert again["inputs"] == graph["inputs"] and again["outputs"] == [4, 0]
+    assert again["inputs"] == graph["inputs"] and again["outputs"] == [5, 0]
     assert again["nodes"][0]["attributes"] == {"units": 3, "use_bias": 1, "activation": "relu"}
     assert again["nodes"][1]["attributes"]["p0"] == 0.2
+    assert again["nodes"][3] == fold
     assert again["nodes"][1]["attributes"]["p1"] == "Infinity"
     assert read_graph(files, text) == (HN_OK, text)
 
@@ -260,6 +262,7 @@ BAD_GRAPHS: dict[str, tuple[Any, str]] = {
     "input dtype": (GRAPH | {"inputs": [INPUT | {"dtype": "float64"}]}, "dtype"),
     "input without name": (GRAPH | {"inputs": [{"shape": [4], "dtype": "float32"}]}, "nothing else"),
     "nine axes": (GRAPH | {"inputs": [INPUT | {"shape": [1] * 9}]}, "shape"),
+    "node without layer": (GRAPH | {"nodes": [{key: DENSE[key] for key in DENSE if key != "layer"}]}, "nothing else"),
     "unknown op": (GRAPH | {"nodes": [DENSE | {"op": "conv"}]}, "conv"),
     "unknown attribute": (GRAPH | {"nodes": [DENSE | {"attributes": {"unit": 3}}]}, "unit"),
     "attribute type": (GRAPH | {"nodes": [DENSE | {"attributes": {"units": "3"}}]}, "units"),
@@ -319,6 +322,8 @@ def metadata_of(description: Any) -> dict[str, str]:
 
 
 MODEL = {"kind": "model", "graph": GRAPH}
+INT8 = HYPER | {"head": {"stored": "int8", "bias": True}}
+WIDE_GRAPH = GRAPH | {"dtype": "float64", "inputs": [INPUT | {"dtype": "float64"}]}
 OTHER_SIZE = GENERATOR | {"nodes": [GENERATOR["nodes"][0] | {"attributes": {"units": 11}}]}
 BAD_MODELS: dict[str, tuple[dict[str, np.ndarray], dict[str, str], str]] = {
     "no format": (MODEL_ARRAYS, {"hypernet_model": json.dumps(MODEL)}, "format"),
@@ -341,8 +346,13 @@ BAD_MODELS: dict[str, tuple[dict[str, np.ndarray], dict[str, str], str]] = {
     "base missing": (without(HYPER_ARRAYS, "base"), metadata_of(HYPER), '"base"'),
     "base not announced": (HYPER_ARRAYS, metadata_of(HYPER | {"base": False}), "a place for 3"),
     "generator's size": (HYPER_ARRAYS, metadata_of(HYPER | {"generator": OTHER_SIZE}), "the 12 generated weights"),
-    "generator's dtype": (HYPER_ARRAYS, metadata_of(HYPER | {"target": GRAPH | {
-        "dtype": "float64", "inputs": [INPUT | {"dtype": "float64"}]}}), "different dtypes"),
+    "generator's dtype": (HYPER_ARRAYS, metadata_of(HYPER | {"target": WIDE_GRAPH}), "different dtypes"),
+    "head of another kind": (HYPER_ARRAYS, metadata_of(HYPER | {"head": {"stored": "int4", "bias": True}}), "int8"),
+    "head's bias no flag": (HYPER_ARRAYS, metadata_of(HYPER | {"head": {"stored": "int8", "bias": 1}}), "a bias"),
+    "head of float64": (HYPER_ARRAYS, metadata_of(INT8 | {"target": WIDE_GRAPH}), "networks of float32"),
+    "two outputs before a head": (
+        HYPER_ARRAYS, metadata_of(INT8 | {"generator": GENERATOR | {"outputs": [1, 1]}}), "the head's features",
+    ),
 }  # fmt: skip
 
 

@@ -686,3 +686,20 @@ def test_compile_config():
     assert twin.optimizer.get_config() == model.optimizer.get_config()
     y = [Y, LABELS]
     assert twin.evaluate(X, y, verbose=0, return_dict=True) == model.evaluate(X, y, verbose=0, return_dict=True)
+
+
+def test_rows_that_are_not_contiguous():
+    """Batches are gathered from every second column, and from a transposed array, as from copies of them."""
+    rng = np.random.default_rng(0)
+    wide, tall = rng.standard_normal((40, 9)).astype(np.float32), rng.standard_normal((2, 40)).astype(np.float32)
+
+    def trained(x, y):
+        hn.utils.set_random_seed(0)
+        model = hn.Sequential([hn.layers.Input((4,)), hn.layers.Dense(2)])
+        model.compile("sgd", "mse")
+        losses = model.fit(x, y, batch_size=7, epochs=2, verbose=0).history["loss"]
+        return [*losses, *model.get_weights()]
+
+    x, y = wide[:, 1::2], tall.T
+    for found, expected in zip(trained(x, y), trained(x.copy(order="C"), y.copy(order="C")), strict=True):
+        np.testing.assert_array_equal(found, expected)

@@ -1,7 +1,7 @@
 """The hypernetwork floor from C: every head, every mode, own and generated weights together, blocks and parts of blocks.
 
-`tests/c/hyper.c` does the work; this file compiles and runs it. `hyper_sizes.c` asks
-whether a workspace's memory is enough for every run.
+`tests/c/hyper.c` does the work; this file compiles and runs it. `hyper_sizes.c` asks whether a workspace's memory is
+enough for every run, `hyper_unreached.c` what becomes of weights that no gradient reaches.
 """
 
 from __future__ import annotations
@@ -29,3 +29,8 @@ def test_hyper(hyper: Path, part: str) -> None:
 def test_memory_is_enough_for_every_run(tmp_path: Path) -> None:
     """Of fewer groups or rows, too; with kernels of very different sizes."""
     assert run(program("tests/c/hyper_sizes.c", tmp_path)) == "400000 checked\n"
+
+
+def test_weights_that_no_gradient_reaches(tmp_path: Path) -> None:
+    """Their own is zero, in every order of contraction, as if the output's gradient were given as zeros."""
+    assert checked(program("tests/c/hyper_unreached.c", tmp_path)) >= 60_000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from c_build import instruction_sets, program, run
+from c_build import checked, instruction_sets, program, run
 
 CONFIGURATIONS = 12  # of each op in each mode: 1x1, 1xM, Nx1 and NxM groups x rows
 
@@ -41,3 +41,8 @@ def test_every_op(ops: Path, isa: str) -> None:
     configurations, slopes, _ = map(int, counts.groups())
     assert configurations >= 500
     assert slopes >= 10 * configurations
+
+
+def test_refusals_and_first_weights(tmp_path: Path) -> None:
+    """Mistakes that only C programs can make are refused in words; first weights keep the limits of Keras's defaults."""
+    assert checked(program("tests/c/refusals.c", tmp_path), tmp_path / "never written") >= 40

@@ -147,3 +147,27 @@ def test_a_head_without_features(order: str) -> None:
 def test_an_unknown_order_is_refused() -> None:
     with pytest.raises(ValueError, match="'by_cost', 'weights', 'slices' or 'mixture', received 'columns'"):
         _core.set_contraction_order("columns")
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_weights_that_no_loss_reaches_have_no_gradient(order: str) -> None:
+    """Of two outputs one has no loss: its layer's generated weights add nothing, however the kernel is contracted."""
+
+    def gradient(of: str) -> np.ndarray:
+        _core.set_contraction_order(of)
+        hn.utils.set_random_seed(3)
+        x = hn.layers.Input((3,), dtype="float64")
+        hidden = hn.layers.Dense(5, "tanh")(x)
+        target = hn.Model(x, [hn.layers.Dense(2)(hidden), hn.layers.Dense(4)(hidden)])
+        generator = hn.hypernetwork(2, target.count_params(), hidden=6, dtype="float64")
+        hyper = hn.HyperModel(generator, target)
+        hyper.compile("sgd", ["mse", None])
+        rng = np.random.default_rng(1)
+        condition, rows = rng.standard_normal((6, 2)), rng.standard_normal((6, 3))
+        for _ in range(2):  # the second time in memory that is not zero
+            _, flat = hyper.loss_and_grad([condition, rows], [rng.standard_normal((6, n)) for n in (2, 4)])
+        head = flat[-target.count_params() * 7 :].reshape(7, -1)  # kernel (6, P), bias (P,)
+        assert (head[:, -24:] == 0).all() and (np.abs(head[:, :-24]).max(axis=0) > 0).all()
+        return flat
+
+    np.testing.assert_allclose(gradient(order), gradient("weights"), rtol=1e-10, atol=1e-13)

@@ -26,17 +26,6 @@ static void stream_key(const hn_random_key *key, uint32_t mixed[4])
     philox(mixed, (uint32_t)key->seed, (uint32_t)(key->seed >> 32));
 }
 
-void hn_random_words(const hn_random_key *key, uint64_t row, uint32_t quad, uint32_t words[4])
-{
-    uint32_t mixed[4];
-    stream_key(key, mixed);
-    words[0] = (uint32_t)row;
-    words[1] = (uint32_t)(row >> 32);
-    words[2] = quad;
-    words[3] = 0;
-    philox(words, mixed[0], mixed[1]);
-}
-
 void hn_random_uniform(const hn_random_key *key, uint64_t row, int64_t first, int64_t count, float *values)
 {
     uint32_t mixed[4], words[4];

@@ -11,9 +11,6 @@ typedef struct hn_random_key {
     uint32_t call;  /* number of the call (of the step) */
 } hn_random_key;
 
-/* Four random words of `row` for elements 4 * quad .. 4 * quad + 3 of that row. */
-void hn_random_words(const hn_random_key *key, uint64_t row, uint32_t quad, uint32_t words[4]);
-
 /* Uniform numbers in [0, 1) with 24 random bits, elements first .. first + count - 1 of `row`. */
 void hn_random_uniform(const hn_random_key *key, uint64_t row, int64_t first, int64_t count, float *values);
 

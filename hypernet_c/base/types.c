@@ -44,7 +44,7 @@ const char *hn_shape_format(const hn_shape *shape, char *text, size_t capacity)
     text[0] = 0;
     for (int32_t axis = 0; axis < shape->rank && used < capacity; axis++) {
         const char *before = axis ? ", " : "(";
-        if (shape->dims[axis] < 0)
+        if (shape->dims[axis] == -1)
             used += (size_t)snprintf(text + used, capacity - used, "%sNone", before);
         else
             used += (size_t)snprintf(text + used, capacity - used, "%s%" PRId64, before, shape->dims[axis]);

@@ -31,7 +31,7 @@ int64_t hn_shape_size(const hn_shape *shape);
 /* 1 if rank and dims agree, else 0. */
 int hn_shape_equal(const hn_shape *a, const hn_shape *b);
 
-/* Writes "(3, None, 8)" into `text` (cut at `capacity`) and returns `text`. */
+/* Writes "(3, None, 8)" (None: -1, an open axis) into `text` (cut at `capacity`) and returns `text`. */
 const char *hn_shape_format(const hn_shape *shape, char *text, size_t capacity);
 
 #endif

@@ -334,14 +334,6 @@ int64_t array_outer_size(PyArrayObject *array, int axes)
     return size;
 }
 
-int64_t array_inner_size(PyArrayObject *array, int axes)
-{
-    int64_t size = 1;
-    for (int i = axes; i < PyArray_NDIM(array); i++)
-        size *= PyArray_DIM(array, i);
-    return size;
-}
-
 /* Elements from one to the next along an axis; of an axis of one, whose stride means nothing, `packed`. */
 static int64_t stride_of(PyArrayObject *array, int axis, int64_t packed)
 {

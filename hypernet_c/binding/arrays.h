@@ -61,9 +61,8 @@ int array_check_outside(PyArrayObject *written, const void *data, size_t bytes, 
 /* Groups and rows of an array whose first axes are `lead` and whose samples have `size` elements. */
 hn_view array_view(PyArrayObject *array, const lead *lead, int64_t size);
 
-/* Elements of the first `axes` axes, and of all others. */
+/* Elements of the first `axes` axes. */
 int64_t array_outer_size(PyArrayObject *array, int axes);
-int64_t array_inner_size(PyArrayObject *array, int axes);
 
 /* "(3, 4)" into `text`. */
 const char *array_shape_text(PyArrayObject *array, char *text, size_t capacity);

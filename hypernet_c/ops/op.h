@@ -150,7 +150,7 @@ typedef struct hn_op {
     /* Bytes of scratch a thread, behind kernels->scratch (rounded up to HN_SCRATCH_ALIGNMENT), which is always there
        first. May be NULL: none. */
     size_t (*scratch_size)(const hn_node_info *node, hn_dtype dtype);
-    /* Estimated floating-point operations of one row, forward. */
+    /* Estimated floating-point operations of one row, forward. NULL where the output is the input's memory. */
     double (*work)(const hn_node_info *node);
     /* Checks the data that only a run can show (ids in range). May be NULL. */
     hn_status (*check)(const hn_op_call *call, hn_error *error);

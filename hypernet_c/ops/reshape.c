@@ -47,13 +47,7 @@ static hn_status describe(const hn_attribute *given, int32_t input_count, const 
     return HN_OK;
 }
 
-static double work(const hn_node_info *node)
-{
-    (void)node;
-    return 0.0;
-}
-
 const hn_op hn_op_reshape = {
     .name = "reshape", .attributes = attributes, .attribute_count = 1, .min_inputs = 1, .max_inputs = 1,
-    .flags = HN_OP_ALIASES_INPUT, .describe = describe, .work = work,
+    .flags = HN_OP_ALIASES_INPUT, .describe = describe,
 };
