@@ -585,7 +585,6 @@ def test_versions():
     versions = [store.version]
     optimizer = adam(store.count)
     for act in (
-        store.touch,
         lambda: train(model, optimizer),
         lambda: optimizer.apply(store, numbers(store.count), 0.1, 1.0),
         lambda: optimizer.apply(store.view(0, (store.count,)), numbers(store.count), 0.1, 1.0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,32 @@ def target_of_none() -> _core.Network:
 
 def functional() -> _core.Hyper:
     return _core.Hyper(None, target_of_none(), [True, True], None, None)
+
+
+def open_graph() -> _core.Graph:
+    """Of rows of two numbers, four numbers together."""
+    made = _core.Graph("float32")
+    x = made.input("x", (-1, 2), "float32")
+    made.output(made.add("dense", "out", {"units": 2}, [made.add("reshape", "flat", {"target": (4,)}, [x])]))
+    return made
+
+
+def open_hyper() -> _core.Hyper:
+    target = open_graph()
+    return _core.Hyper(
+        network(4, target.parameter_count),
+        _core.Network(target, None, offsets_of(target)),
+        [True, True],
+        None,
+        None,
+    )
+
+
+def two_inputs() -> _core.Hyper:
+    made = _core.Graph("float32")
+    x = [made.input(name, (3,), "float32") for name in ("x", "y")]
+    made.output(made.add("dense", "out", {"units": 2}, [made.add("add", "sum", {}, x)]))
+    return _core.Hyper(network(4, 8), _core.Network(made, None, offsets_of(made)), [True, True], None, None)
 
 
 def adam(count: int = 8) -> _core.Optimizer:
@@ -120,6 +146,26 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "an optimizer of another hypernetwork": (
         lambda: hyper().train_step((COND,), (ONE,), (TWO,), (None,), (MSE,), "rows", 0, 0, 1.0, adam(3), 0.1),
         ValueError, "updates 3 parameters, received a gradient of 40",
+    ),
+    "weights in two stores": (
+        lambda: _core.Hyper(network(4, 6), network(), [True, False], None, None).train_step(
+            (COND,), (ONE,), (TWO,), (None,), (MSE,), "rows", 0, 0, 1.0, adam(32), 0.1
+        ),
+        RuntimeError, "in one store",
+    ),
+    "samples that an open network cannot take": (
+        lambda: open_hyper().predict((COND,), (np.ones((2, 3, 2), np.float32),), "rows", None, False, 0, 0),
+        ValueError, "reshape: 6 elements",
+    ),
+    "the head of a network that cannot take one row": (lambda: open_hyper().head, ValueError, "reshape: 2 elements"),
+    "an input of fewer axes than an open shape": (
+        lambda: open_hyper().predict((COND,), (ONE,), "rows", None, False, 0, 0), ValueError, r"\(N, None, 2\)",
+    ),
+    "inputs of different numbers of rows": (
+        lambda: two_inputs().predict(
+            (COND,), (np.ones((2, 5, 3), np.float32), np.ones((2, 4, 3), np.float32)), "tasks", None, False, 0, 0
+        ),
+        ValueError, "with N = 2, M = 5",
     ),
     "too few penalties": (lambda: hyper(penalties=[(0.0, 0.0)]), ValueError, "received 1 penalties"),
     "an unknown kind of step": (
@@ -265,46 +311,31 @@ CALLS: dict[str, Callable[[], tuple[Callable[..., Any], tuple[Any, ...]]]] = {
     "map_backward": lambda: (_core.map_backward, ("tanh", (), ONE, ONE, ONE)),
     "loss_values": lambda: (_core.loss_values, (*MSE[:3], ONE, ONE)),
     "loss_gradient": lambda: (_core.loss_gradient, (*MSE[:3], ONE, ONE, np.ones(2, np.float32))),
-    "write_all": lambda: (_core.write_all, ([(_core.Store(3, "float32"), 0, np.ones(3, np.float32))],)),
+    "write_all": lambda: (_core.write_all, ([(_core.Store(3, "float32"), 0, np.ones(3, np.float32))], False)),
 }  # fmt: skip
+
+
+def places(items: Sequence[Any]) -> Iterator[tuple[int, ...]]:
+    """Where an argument is, or an item of one: its number, the item's number in it, and so on."""
+    for i, item in enumerate(items):
+        yield (i,)
+        if isinstance(item, (tuple, list)):
+            yield from ((i, *rest) for rest in places(item))
+
+
+def with_nothing_at(items: Sequence[Any], place: tuple[int, ...]) -> Sequence[Any]:
+    changed = list(items)
+    changed[place[0]] = Nothing() if len(place) == 1 else with_nothing_at(items[place[0]], place[1:])
+    return type(items)(changed)
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_any_argument_may_be_wrong(name: str) -> None:
-    """A call that works is refused with each of its arguments in turn replaced by an object that fits nothing."""
+    """A call that works is refused with any argument, or item of one, replaced by an object that fits nothing."""
     function, arguments = CALLS[name]()
     function(*arguments)
-    for i in range(len(arguments)):
+    for place in places(arguments):
         function, arguments = CALLS[name]()
         with pytest.raises((TypeError, ValueError)):
-            function(*arguments[:i], Nothing(), *arguments[i + 1 :])
+            function(*with_nothing_at(arguments, place))
     del function, arguments
-
-
-def test_gradients_of_no_rows_are_zero() -> None:
-    """A step on no rows clears the whole gradient that it is given, and sums nothing."""
-    gradient = np.full(8, np.nan, np.float32)
-    sums = network().step((ONE[:0],), (TWO[:0],), *EACH, "gradients", *COMMON, 1.0, gradient)
-    assert sums[:4] == ([0.0], [0.0], [0.0], 0.0) and (gradient == 0).all()
-    gradient = np.full(40, np.nan, np.float32)
-    sums = hyper().step((COND[:0],), (ONE[:0],), (TWO[:0],), *EACH, "rows", "gradients", *COMMON, 1.0, gradient)
-    assert sums[:4] == ([0.0], [0.0], [0.0], 0.0) and (gradient == 0).all()
-
-
-def test_integer_outputs_have_no_gradient() -> None:
-    """Ids that a graph hands on are an output, whose gradient reaches nothing: that of the input beside it is right."""
-    made = _core.Graph("float32")
-    ids, x = made.input("ids", (2,), "int64"), made.input("x", (3,), "float32")
-    made.output(ids)
-    made.output(made.add("dense", "out", {"units": 2, "use_bias": False}, [x]))
-    store = _core.Store(made.parameter_count, "float32")
-    kernel = store.view(0, (3, 2))
-    kernel[...] = np.arange(6).reshape(3, 2)
-    given = (np.zeros((2, 2), np.int64), ONE)
-    (of_ids, of_x), flat = _core.Network(made, store, offsets_of(made)).gradients(
-        given, (np.full((2, 2), np.nan, np.float32), TWO), True, True, *COMMON
-    )
-    assert of_ids is None
-    np.testing.assert_array_equal(of_x, TWO @ kernel.T)
-    np.testing.assert_array_equal(flat, (ONE.T @ TWO).ravel())
-    del kernel, store

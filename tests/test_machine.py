@@ -21,6 +21,7 @@ rng = np.random.default_rng(0)
 y = hyper([rng.standard_normal((33, 7)), rng.standard_normal((33, 20))])
 print(_core.isa(), *y.reshape(-1).tolist())
 """
+FUNCTION = "import hypernet as hn, numpy as np; hn.activations.tanh(np.ones(3, np.float32))"
 THREADS = "import hypernet as hn; print(hn.get_num_threads())"
 
 
@@ -47,8 +48,9 @@ def test_an_instruction_set_can_be_forced(isa: str) -> None:
     assert values == pytest.approx(numbers(run(NETWORK).stdout)[1], rel=1e-5, abs=1e-6)
 
 
-def test_an_unknown_instruction_set_is_an_error() -> None:
-    message = run(NETWORK, HYPERNET_ISA="mmx").stderr
+@pytest.mark.parametrize("code", [NETWORK, FUNCTION], ids=["network", "function"])
+def test_an_unknown_instruction_set_is_an_error(code: str) -> None:
+    message = run(code, HYPERNET_ISA="mmx").stderr
     assert f"HYPERNET_ISA=mmx is unknown: expected one of {', '.join(instruction_sets())}" in message
 
 

@@ -77,8 +77,6 @@ static hn_status tables_allocate(reading *r)
 {
     hn_tensor_file *file = r->file;
     const hn_json_value *metadata = hn_json_member(file->header, FILE_METADATA);
-    if (file->header->type != JSON_OBJECT)
-        return damaged(r, "the header is %s, not an object", hn_json_type_name(file->header->type));
     if (metadata && metadata->type != JSON_OBJECT)
         return damaged(r, FILE_METADATA " is %s, not an object", hn_json_type_name(metadata->type));
     file->count = file->header->count - (metadata != NULL);

@@ -63,8 +63,6 @@ void hn_product_cut(hn_product *p)
     p->work = ((arithmetic + moved * element / cached_bytes_per_ns) * inner + 20.0) * (double)p->counts[0];
     double chunks = one * (double)p->counts[0] / chunk_ns; /* even ones */
     p->item_block = chunks >= (double)p->items ? 1 : divide_up(p->items, chunks <= 1.0 ? 1 : (int64_t)chunks + 1);
-    if (p->item_block < 1)
-        p->item_block = 1;
 }
 
 hn_product_block hn_product_block_at(const hn_product *p, int64_t item)

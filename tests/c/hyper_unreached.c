@@ -48,13 +48,14 @@ static void compare(const spec *s, int32_t output)
 int main(void)
 {
     static const hn_order orders[] = {HN_ORDER_BY_COST, HN_ORDER_WEIGHTS, HN_ORDER_SLICES, HN_ORDER_MIXTURE};
+    static const generator_kind generators[] = {G_NO_BIAS, G_MLP};
     for (int order = 0; order < 4; order++)
         for (int m = 0; m < M_COUNT; m++)
             for (size_t cut = 0; cut < sizeof cuts / sizeof *cuts; cut++)
-                for (int32_t output = 0; output < 2; output++) {
-                    spec s = {.generator = G_NO_BIAS, .target = T_TWO, .mode = m, .dtype = HN_FLOAT64, .groups = 7,
-                              .rows = 5, .training = 1, .limits = cuts[cut], .order = orders[order]};
-                    compare(&s, output);
+                for (int i = 0; i < 4; i++) {
+                    spec s = {.generator = generators[i / 2], .target = T_TWO, .mode = m, .dtype = HN_FLOAT64,
+                              .groups = 7, .rows = 5, .training = 1, .limits = cuts[cut], .order = orders[order]};
+                    compare(&s, i % 2);
                 }
     CHECK(hn_memory_live_blocks() == 0);
     printf("%lld checked\n", (long long)checked);

@@ -241,6 +241,20 @@ static void test_hypernetworks(void)
         hn_graph_free(graphs[i]);
 }
 
+/* One output more than a step can have losses of. */
+static void test_steps(void)
+{
+    hn_graph *graph = hn_graph_create(HN_FLOAT32, &error);
+    int32_t x = hn_graph_input(graph, "x", &(hn_shape){1, {4}}, HN_FLOAT32, &error);
+    for (int i = 0; i <= HN_MAX_INPUTS; i++)
+        CHECK(hn_graph_output(graph, x, &error) == HN_OK);
+    hn_plan *plan = hn_plan_create(graph, NULL, HN_ISA_REFERENCE, &error);
+    CHECK(plan);
+    expect(hn_step_check(plan, NULL, NULL, 1, 1, &error) != HN_OK, HN_ERROR_VALUE, "may have at most");
+    hn_plan_free(plan);
+    hn_graph_free(graph);
+}
+
 /* ---- files ---- */
 
 static void test_files(const char *path)
@@ -341,6 +355,7 @@ int main(int count, char **arguments)
     test_calls();
     test_plans();
     test_hypernetworks();
+    test_steps();
     test_files(arguments[1]);
     test_specialize();
     test_names();
