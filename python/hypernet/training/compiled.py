@@ -443,6 +443,11 @@ def make_metric(identifier: Any, y_true: Array, y_pred: Array) -> Metric:
     return found
 
 
+def metric_objects(*given: Any) -> tuple[Metric, ...]:
+    """The metrics among what `compile` was given that are objects already."""
+    return tuple(leaf for structure in given if structure for leaf in leaves(structure) if isinstance(leaf, Metric))
+
+
 def check_metrics(given: Any, argument: str) -> None:
     """Raise at `compile` for what no metric can be made of."""
     if given and not isinstance(given, (list, tuple, dict)):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from _thread import allocate_lock  # what `threading.Lock` is, without the rest of it
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _nest
+from .claims import claims, exclusive
 from .examples import Examples
 
 if TYPE_CHECKING:  # imported where they are used, so that what does not train is imported fast
@@ -23,6 +24,17 @@ if TYPE_CHECKING:  # imported where they are used, so that what does not train i
 Array = NDArray[Any]
 Logs = dict[str, float]
 _KEPT = 1 << 20  # numbers of outputs
+_matching = allocate_lock()  # two threads may match losses with outputs at once
+
+
+def _after_fork() -> None:
+    """In the child nobody gives back what another thread of the parent held."""
+    global _matching
+    _matching = allocate_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Compiled:
@@ -36,16 +48,17 @@ class Compiled:
         self.stop_training = False
         self.stop_evaluating = False
         self.stop_predicting = False
-        self._running: str | None = None  # the method that holds on to what `compile` was told
         self._compile_arguments: dict[str, Any] | None = None
         self._losses: CompiledLosses | None = None
         self._compiled_metrics: CompiledMetrics | None = None
+        self._metric_objects: tuple[Any, ...] = ()  # those given to `compile`: other models may have them, too
         self._loss_mean: Mean  # there when compiled
         self._output_means: list[Mean] = []
         self._spare_steppers: dict[bool, Stepper] = {}  # with and without an optimizer
         self._fitting: tuple[Any, str, int] | None = None  # see `_examples_like_the_last`
 
     # ---- compile ----
+    @exclusive
     def compile(
         self,
         optimizer: Any = "rmsprop",
@@ -81,7 +94,7 @@ class Compiled:
         NotImplementedError
             `steps_per_execution` other than 1.
         RuntimeError
-            `fit` or `evaluate` is running: a callback compiles.
+            `fit` or `evaluate` is running: a callback compiles, or another thread.
 
         Examples
         --------
@@ -92,15 +105,17 @@ class Compiled:
         from ..metrics import Mean
         from ..optimizers import get as get_optimizer
         from . import steps  # noqa: F401 (now: the child of a fork would wait for a thread's import for ever)
-        from .compiled import check_losses, check_metrics
+        from .compiled import check_losses, check_metrics, metric_objects
 
-        if self._running is not None:
-            stop = "stop_training" if self._running == "fit" else "stop_evaluating"
+        running = [method for _, model, method, keeps in claims.copy().values() if keeps and model is self]
+        if running:
+            method = running[-1]  # the innermost
+            stop = "stop_training" if method == "fit" else "stop_evaluating"
             me: Any = self
             raise RuntimeError(
-                f"compile: `{self._running}` of '{me.name}' is running and keeps the optimizer, losses and metrics that "
-                f"it began with. Set `model.{stop} = True` instead, call `compile()` when `{self._running}` has "
-                f"returned, and `{self._running}` again."
+                f"compile: `{method}` of '{me.name}' is running and keeps the optimizer, losses and metrics that "
+                f"it began with. Set `model.{stop} = True` instead, call `compile()` when `{method}` has "
+                f"returned, and `{method}` again."
             )
         if steps_per_execution != 1:
             raise NotImplementedError(f"compile: `steps_per_execution={steps_per_execution}` is not built.")
@@ -116,6 +131,7 @@ class Compiled:
             "metrics": metrics,
             "weighted_metrics": weighted_metrics,
         }
+        self._metric_objects = metric_objects(metrics, weighted_metrics)
         self._losses = self._compiled_metrics = None
         self._forget()
         self._output_means = []
@@ -150,37 +166,33 @@ class Compiled:
             weighted_metrics=_revive(metrics, config["weighted_metrics"]),
         )
 
-    @contextmanager
-    def _keep_compiled(self, method: str) -> Iterator[None]:
-        """While this method runs, `compile` is refused."""
-        before, self._running = self._running, method
-        try:
-            yield
-        finally:
-            self._running = before
-
     def _require_compiled(self, method: str) -> None:
         if not self.compiled:
             raise ValueError(f"You must call `compile()` before using the model. Received: a call of `{method}()`.")
 
     def _ready(self) -> CompiledLosses:
         """Losses and metrics, matched with the outputs; made when the model is built."""
-        if self._losses is None:
-            from ..metrics import Mean
-            from .compiled import CompiledLosses, CompiledMetrics
+        found = self._losses
+        if found is not None:
+            return found
+        from ..metrics import Mean
+        from .compiled import CompiledLosses, CompiledMetrics
 
-            arguments: Any = self._compile_arguments
-            if arguments["loss"] is None:
-                raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
-            me: Any = self
-            names = me.output_names
-            compiled = CompiledLosses(arguments["loss"], arguments["loss_weights"], names)
-            self._compiled_metrics = CompiledMetrics(arguments["metrics"], arguments["weighted_metrics"], names)
-            active = compiled.active
-            if len(active) > 1:
-                self._output_means = [Mean(name=f"{names[index]}_loss") for index in active]
-            self._losses = compiled
-        return self._losses
+        arguments: Any = self._compile_arguments
+        if arguments["loss"] is None:
+            raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
+        me: Any = self
+        names = me.output_names
+        made = CompiledLosses(arguments["loss"], arguments["loss_weights"], names)
+        metrics = CompiledMetrics(arguments["metrics"], arguments["weighted_metrics"], names)
+        active = made.active
+        means = [Mean(name=f"{names[index]}_loss") for index in active] if len(active) > 1 else []
+        with _matching:
+            if self._compile_arguments is not arguments:
+                return made  # another thread has compiled anew since
+            if self._losses is None:
+                self._compiled_metrics, self._output_means, self._losses = metrics, means, made
+            return self._losses
 
     def _stepper(self, optimizer: Optimizer | None) -> Stepper:
         """What runs batches: with an optimizer it can train."""
@@ -269,10 +281,13 @@ class Compiled:
         """Their names."""
         return [metric.name for metric in self.metrics]
 
+    @exclusive
     def reset_metrics(self) -> None:
         """Begin all means anew."""
-        if not self.compiled:
-            return
+        if self.compiled:
+            self._begin_means()
+
+    def _begin_means(self) -> None:
         self._loss_mean.reset_state()
         for mean in self._output_means:
             mean.reset_state()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _nest
+from .claims import claim_of, claims, exclusive, stake
 from .data import (
     ArraySource,
     Source,
@@ -60,6 +61,7 @@ class Trainer(Compiled):
         return self._examples(x, y, sample_weight, class_weight)
 
     # ---- fit ----
+    @exclusive
     def fit(
         self,
         x: Any = None,
@@ -120,6 +122,8 @@ class Trainer(Compiled):
         ------
         ValueError
             Not compiled; wrong shapes, empty data, labels that are nan or out of range: before the first step.
+        RuntimeError
+            Another thread is in `fit`, `evaluate`, `train_on_batch`, `test_on_batch` or `compile` of this model.
 
         Examples
         --------
@@ -183,10 +187,13 @@ class Trainer(Compiled):
     ) -> None:
         logs: Logs = {}
         stepper: Stepper | None = None
-        with self._keep_compiled("fit"):
+        claim = claim_of(self, "fit")
+        key = id(claim)
+        try:
+            stake(claim)
             callbacks.on_train_begin()
             for epoch in epochs:
-                self.reset_metrics()
+                self._begin_means()
                 callbacks.on_epoch_begin(epoch)
                 stepper, steps = self._train_epoch(source, callbacks, stepper)
                 if steps == 0:
@@ -198,6 +205,8 @@ class Trainer(Compiled):
                 callbacks.on_epoch_end(epoch, logs)
                 if self.stop_training:
                     break
+        finally:
+            claims.pop(key, None)
         callbacks.on_train_end(logs)
 
     def _train_epoch(
@@ -250,6 +259,7 @@ class Trainer(Compiled):
         return step
 
     # ---- evaluate ----
+    @exclusive
     def evaluate(
         self,
         x: Any = None,
@@ -277,6 +287,11 @@ class Trainer(Compiled):
         float, list of float, or dict
             The loss; with metrics a list that begins with it.
 
+        Raises
+        ------
+        RuntimeError
+            Another thread is in `fit` or `evaluate` of this model; see `fit`.
+
         Examples
         --------
         >>> import hypernet as hn
@@ -293,17 +308,20 @@ class Trainer(Compiled):
             callbacks = CallbackList(
                 callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1, steps=source.steps
             )
+        claim = claim_of(self, "evaluate")
+        key = id(claim)
         try:
-            with self._keep_compiled("evaluate"):
-                logs = self._evaluate(source, callbacks, None)
+            stake(claim)
+            logs = self._evaluate(source, callbacks, None)
         finally:
+            claims.pop(key, None)
             callbacks.close()
         return logs if return_dict else self._in_order(logs)
 
     def _evaluate(self, source: Source, callbacks: CallbackList, stepper: Stepper | None) -> Logs:
         self.stop_evaluating = False
         callbacks.on_test_begin()
-        self.reset_metrics()
+        self._begin_means()
         if isinstance(source, ArraySource):
             stepper = stepper or self._stepper(None)
             if self._runs_in_core(source, callbacks, "test", stepper):
@@ -427,6 +445,7 @@ class Trainer(Compiled):
         return tuple(np.concatenate(group) for group in zip(*parts, strict=True))
 
     # ---- single batches ----
+    @exclusive
     def train_on_batch(
         self,
         x: Any,
@@ -461,11 +480,12 @@ class Trainer(Compiled):
         if self.optimizer is None:
             raise ValueError("train_on_batch needs an optimizer: pass one to `compile()`.")
         batch, examples = self._one_batch("train", self.optimizer, x, y, sample_weight, class_weight)
-        self.reset_metrics()
+        self._begin_means()
         self._record(batch, examples)
         logs = self._batch_logs()
         return logs if return_dict else self._in_order(logs)
 
+    @exclusive
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of one batch; nothing is updated.
 
@@ -486,7 +506,7 @@ class Trainer(Compiled):
         """
         self._require_compiled("test_on_batch")
         batch, examples = self._one_batch("test", None, x, y, sample_weight, None)
-        self.reset_metrics()
+        self._begin_means()
         self._record(batch, examples)
         logs = self._batch_logs()
         return logs if return_dict else self._in_order(logs)
