@@ -297,3 +297,33 @@ def test_names_that_a_user_gave_must_agree(tmp_path):
     with pytest.raises(ValueError, match="has no tensor"):
         again.load_weights(tmp_path / "w.safetensors")
     assert equal(again.get_weights(), before)
+
+
+@pytest.mark.parametrize("make", [plain, deferred, hyper, partial, double])
+def test_a_shallow_copy_is_independent(make):
+    """copy.copy, as copy.deepcopy, gives weights and an optimizer of its own; both models train on, and alike."""
+    model, data = make()
+    model.compile("adam", "mse")
+    targets = np.zeros_like(model.predict(data, verbose=0))
+    model.fit(data, targets, verbose=0, shuffle=False)
+    other = copy.copy(model)
+    assert type(other) is type(model) and other.optimizer is not model.optimizer
+    before = model.params.copy()
+    other.fit(data, targets, verbose=0, shuffle=False)
+    assert np.array_equal(model.params, before)
+    model.fit(data, targets, verbose=0, shuffle=False)
+    assert np.array_equal(model.params, other.params) and not np.array_equal(model.params, before)
+
+
+@pytest.mark.parametrize("unbuilt", ["generator", "target"])
+def test_parts_of_a_hypermodel_are_built(unbuilt):
+    """What is not built is named, with what to do; and then that works."""
+    target, count = hn.Sequential([layers.Dense(2)], name="work"), 8
+    generator = hn.Sequential([layers.Dense(count)], name="source")
+    for part, size in ((generator, 5), (target, 3)):
+        if part.name != {"generator": "source", "target": "work"}[unbuilt]:
+            part(np.ones((1, size)))
+    with pytest.raises(ValueError, match=rf"The {unbuilt} '\w+' is not built yet.* call it on data, or .* `Input`"):
+        hn.HyperModel(generator, target)
+    generator(np.ones((1, 5))), target(np.ones((1, 3)))
+    assert hn.HyperModel(generator, target)([np.ones((4, 5)), np.ones((4, 3))]).shape == (4, 2)

@@ -48,7 +48,7 @@ class HyperModel(_core.Callable, HyperPullbacks, HyperData, ParameterVector, Tra
     Raises
     ------
     ValueError
-        The generator's output is not P long, names are unknown, dtypes differ.
+        The generator's output is not P long, names are unknown, dtypes differ, generator or target is not built.
     BufferError
         Stores must be joined while arrays over them are alive.
     NotImplementedError
@@ -85,7 +85,11 @@ class HyperModel(_core.Callable, HyperPullbacks, HyperData, ParameterVector, Tra
         for what, model in (("generator", generator), ("target", target)):
             if not isinstance(model, Model):
                 raise TypeError(f"`{what}` must be a Model. Received: {model!r} (of type {type(model).__name__})")
-            model._known("inputs")  # an unbuilt Sequential has neither inputs nor weights
+            if not model.built:
+                raise ValueError(
+                    f"The {what} '{model.name}' is not built yet, so its weights are not known: call it on data, or "
+                    "begin it with an `Input` layer."
+                )
         if init not in ("hyperfan_in", "hyperfan_out", None):
             raise ValueError(f"`init` is 'hyperfan_in', 'hyperfan_out' or None. Received: init={init!r}")
         if generator.dtype != target.dtype:

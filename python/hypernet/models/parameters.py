@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Array = NDArray[Any]
+SelfVector = TypeVar("SelfVector", bound="ParameterVector")
 
 
 class ParameterVector:
@@ -227,6 +229,10 @@ class ParameterVector:
         from ..saving import rebuild, snapshot
 
         return rebuild, (type(self), snapshot(self))
+
+    def __copy__(self: SelfVector) -> SelfVector:
+        """The same as `copy.deepcopy`: an optimizer belongs to the weights of one model, so that none can be shared."""
+        return copy.deepcopy(self)
 
 
 def _is_plain(array: Array) -> bool:
