@@ -299,7 +299,7 @@ def test_names_that_a_user_gave_must_agree(tmp_path):
     assert equal(again.get_weights(), before)
 
 
-@pytest.mark.parametrize("make", [plain, deferred, hyper, partial, double])
+@pytest.mark.parametrize("make", [plain, hyper, partial, double])
 def test_a_shallow_copy_is_independent(make):
     """copy.copy, as copy.deepcopy, gives weights and an optimizer of its own; both models train on, and alike."""
     model, data = make()
