@@ -1,5 +1,7 @@
 """Messages about common mistakes: what was expected, what came, how to mend it."""
 
+from decimal import Decimal
+
 import hypernet as hn
 import numpy as np
 import pytest
@@ -177,3 +179,46 @@ def test_tensors_that_numpy_cannot_take(error, says):
     message = rf"NumPy cannot take a Tensor \(dtype bfloat16, device cuda:0\): {says} Convert it to float32"
     with pytest.raises(ValueError, match=message):
         compiled().predict(Tensor(), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.array([[True, Decimal("2.5"), np.float32(3)]], object), r"convert it with `\.astype\('float32'\)`"),
+        (np.array([[1, None, 3]], object), r"1 of its items are no numbers, such as None \(of type NoneType\)"),
+        (np.array([["a", "b", "c"]]), r"text must be turned into numbers first .*`np\.unique\(labels, return_inverse"),
+        (np.array([[b"a", b"b", b"c"]]), "text must be turned into numbers first"),
+        (np.ones((1, 3), complex), r"`np\.stack\(\[z\.real, z\.imag\], axis=-1\)`"),
+        (np.zeros(3, [("height", "f4"), ("width", "f4")]), "take the fields that you need"),
+    ],
+)
+def test_advice_for_arrays_of_no_numbers(array, says):
+    """What is advised makes numbers of that array; `astype('float32')` is advised only where it does."""
+    with pytest.raises(ValueError, match=rf"Invalid dtype: .* received one of shape \(.*\); .*{says}") as raised:
+        compiled().predict(array, verbose=0)
+    assert ("astype" in str(raised.value)) == (says.startswith("convert"))
+    if says.startswith("convert"):
+        compiled().predict(array.astype("float32"), verbose=0)
+
+
+@pytest.mark.parametrize("verbose", ["yes", None, 1.5, [1]])
+def test_verbose_is_named(verbose):
+    """By fit, evaluate and predict alike, before anything runs."""
+    model = compiled()
+    for call in (lambda: model.fit(X, Y, verbose=verbose), lambda: model.evaluate(X, Y, verbose=verbose)):
+        with pytest.raises(
+            ValueError,
+            match=rf"`verbose` must be 'auto', 0, 1 or 2\. Received: verbose={verbose!r}".replace("[", r"\["),
+        ):
+            call()
+    with pytest.raises(ValueError, match="`verbose` must be"):
+        model.predict(X, verbose=verbose)
+
+
+def test_a_class_in_place_of_an_optimizer():
+    """The class is named with what makes an object of it; classes of losses and metrics are as in Keras made into one."""
+    model = hn.target_network(3, 2)
+    with pytest.raises(ValueError, match=r"Adam'>, which is a class\. Make an object of it: `Adam\(\)`"):
+        model.compile(optimizer=hn.optimizers.Adam, loss="mse")
+    model.compile("adam", hn.losses.MeanSquaredError, metrics=[hn.metrics.MeanAbsoluteError])
+    assert len(model.evaluate(X, np.zeros((6, 2)), verbose=0)) == 2

@@ -327,3 +327,56 @@ def test_parts_of_a_hypermodel_are_built(unbuilt):
         hn.HyperModel(generator, target)
     generator(np.ones((1, 5))), target(np.ones((1, 3)))
     assert hn.HyperModel(generator, target)([np.ones((4, 5)), np.ones((4, 3))]).shape == (4, 2)
+
+
+def test_paths_may_be_bytes(tmp_path):
+    """As everywhere in Python, and in os.PathLike objects: saving, loading, weights, callbacks."""
+    model, data = plain()
+    model.compile("sgd", "mse")
+    path = os.fsencode(tmp_path / "model\u00e9.safetensors")
+
+    class Place:
+        def __fspath__(self):
+            return path
+
+    model.save(path)
+    equal(hn.saving.load_model(Place()), model)
+    model.save_weights(Place())
+    plain()[0].load_weights(path)
+    checkpoint = hn.callbacks.ModelCheckpoint(os.fsencode(tmp_path / "{epoch}.safetensors"))
+    table = hn.callbacks.CSVLogger(os.fsencode(tmp_path / "table.csv"))
+    model.fit(data, model.predict(data, verbose=0), verbose=0, callbacks=[checkpoint, table])
+    assert sorted(os.listdir(tmp_path)) == ["1.safetensors", "model\u00e9.safetensors", "table.csv"]
+    with pytest.raises(TypeError, match=r"expected str, bytes or os\.PathLike"):
+        model.save(3)
+
+
+def test_an_unbuilt_model_takes_no_weights(tmp_path):
+    """It says that it is not built, and not that the file is wrong."""
+    model, _ = plain()
+    model.save_weights(tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match="'late' is not built yet, so there is no place for weights: call it on data"):
+        hn.Sequential([layers.Dense(2)], name="late").load_weights(tmp_path / "w.safetensors")
+
+
+def test_the_ending_of_a_file_to_load():
+    """The message is about loading."""
+    for load in (hn.saving.load_model, plain()[0].load_weights):
+        with pytest.raises(
+            ValueError, match=r"^Invalid filepath extension for loading\. .* Received: filepath=w\.txt\.$"
+        ):
+            load("w.txt")
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, copy.copy, lambda weights: pickle.loads(pickle.dumps(weights))])
+def test_copies_of_weights_are_independent(way):
+    """A list of weights as Keras's users copy it: the same numbers and flags, in memory of its own."""
+    model, _ = branching()
+    model.weights[1].trainable = False
+    kept = [way(weight) for weight in model.weights] if way is copy.copy else way(model.weights)
+    before, described = model.get_weights(), lambda w: (w.path, w.shape, w.dtype, w.role, w.trainable)
+    assert [described(weight) for weight in kept] == [described(weight) for weight in model.weights]
+    model.set_weights([array + 1 for array in before])
+    assert all(np.array_equal(weight.numpy(), array) for weight, array in zip(kept, before, strict=True))
+    kept[0].assign(kept[0].numpy() + 2)
+    assert np.array_equal(kept[0].numpy(), before[0] + 2) and np.array_equal(model.weights[0].numpy(), before[0] + 1)

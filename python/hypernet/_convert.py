@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,35 @@ def as_array(value: Any) -> Array:
             )
         raise DtypeError(
             f"Invalid dtype: {array.dtype}. Expected an array of numbers (float, int or bool), received one of shape "
-            f"{array.shape}; convert it with `.astype('float32')`."
+            f"{array.shape}; {_way_out(array)}."
         )
     return array
+
+
+def _way_out(array: Array) -> str:
+    """What makes numbers of an array of something else."""
+    kind = array.dtype.kind
+    if kind in "SUT":
+        return (
+            "text must be turned into numbers first (labels, for example, into their places among the classes: "
+            "`np.unique(labels, return_inverse=True)[1]`)"
+        )
+    if kind == "c":
+        return "pass real and imaginary parts as numbers of their own: `np.stack([z.real, z.imag], axis=-1)`"
+    if kind == "V":
+        return "take the fields that you need, as arrays of numbers, and join these: `np.stack([...], axis=-1)`"
+    if kind == "O":
+        others = [item for item in array.flat if not _is_number(item)]
+        if others:
+            found = repr(others[0])
+            found = found if len(found) <= 60 else found[:57] + "..."
+            return f"{len(others)} of its items are no numbers, such as {found} (of type {type(others[0]).__name__})"
+    return "convert it with `.astype('float32')`"
+
+
+def _is_number(item: Any) -> bool:
+    """Whether it is one that `astype` makes a float of."""
+    return isinstance(item, (numbers.Number, np.bool_)) and not isinstance(item, (complex, np.complexfloating))
 
 
 def _from_sequence(value: list[Any] | tuple[Any, ...]) -> Array:

@@ -6,6 +6,7 @@ order, and everything that used the old ones is bound anew when it runs next.
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import weakref
@@ -180,8 +181,23 @@ class Weight:
 
         return zlib.crc32(self.value.reshape(-1).view(np.uint8).data) if self.size else 0
 
+    def __reduce__(self) -> Any:
+        index = next(i for i, weight in enumerate(self.layer._weights) if weight is self)
+        return _weight_of, (self.layer, index, self._own_trainable)
+
+    def __copy__(self) -> Weight:
+        """The same as `copy.deepcopy`: a weight of its own, with the same numbers, in a copy of its layer."""
+        return copy.deepcopy(self)
+
     def __repr__(self) -> str:
         return f"<Weight path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+
+
+def _weight_of(layer: Layer, index: int, trainable: bool) -> Weight:
+    """What pickle and deepcopy call, with a copy of the layer."""
+    weight = layer._weights[index]
+    weight.trainable = trainable
+    return weight
 
 
 def allocate(weights: Sequence[Weight], dtype: str) -> None:

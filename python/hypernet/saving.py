@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .hyper.model import HyperModel
 
 Array = NDArray[Any]
+FilePath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _FORMAT = "1"
 _HEAD_PARTS = ("head/kernel", "head/scale", "head/bias")
 
@@ -57,31 +58,33 @@ __all__ = [
 ]
 
 
-def checked_path(filepath: str | os.PathLike[str]) -> str:
+def checked_path(filepath: FilePath, purpose: str = "saving") -> str:
     """The path as a string; NotImplementedError for Keras's formats, ValueError for other endings."""
-    path = os.fspath(filepath)
+    path = os.fsdecode(filepath)
     if path.endswith((".keras", ".h5", ".hdf5")):
         raise NotImplementedError(
             f"Saving and loading '{path}': Keras's `.keras` and `.h5` formats are not built; use a name that ends in "
             "`.safetensors`."
         )
     if not path.endswith(".safetensors"):
-        raise ValueError(
-            "Invalid filepath extension for saving. Please add a `.safetensors` extension for the native format. "
-            f"Received: filepath={path}."
+        advice = (
+            "Please add a `.safetensors` extension for the native format."
+            if purpose == "saving"
+            else "Files of the native format, as `save` and `save_weights` write them, end in `.safetensors`."
         )
+        raise ValueError(f"Invalid filepath extension for {purpose}. {advice} Received: filepath={path}.")
     return path
 
 
 # ---- writing ----
-def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
+def save_model(model: Any, filepath: FilePath, overwrite: bool = True, **kwargs: Any) -> None:
     """Save configuration, weights, compile arguments and optimizer state.
 
     Parameters
     ----------
     model : Model or HyperModel
         What to save.
-    filepath : str
+    filepath : str, bytes or path
         Ends in `.safetensors`. The file is written beside it and renamed: an error leaves the old one.
     overwrite : bool
         False: FileExistsError if there is one.
@@ -116,7 +119,7 @@ def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool = T
     _write(path, tensors, model, with_compile=True)
 
 
-def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+def save_weights(model: Any, filepath: FilePath, overwrite: bool = True) -> None:
     """Save the weights alone (and the base of a HyperModel that has one).
 
     Examples
@@ -138,7 +141,7 @@ def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool =
     _write(path, tensors, model, with_compile=False)
 
 
-def _free_path(filepath: str | os.PathLike[str], overwrite: bool) -> str:
+def _free_path(filepath: FilePath, overwrite: bool) -> str:
     path = checked_path(filepath)
     if not overwrite and os.path.exists(path):
         raise FileExistsError(f"'{path}' exists; pass `overwrite=True` to replace it.")
@@ -174,6 +177,14 @@ def _is_built_in(model: Any) -> bool:
     return type(model).__module__.startswith("hypernet.")
 
 
+def _require_built(model: Any, consequence: str) -> None:
+    if not model.built:
+        raise ValueError(
+            f"Model '{model.name}' is not built yet, so there is {consequence}: call it on data, or begin it with an "
+            "`Input` layer."
+        )
+
+
 def _graph_json(model: Any) -> str:
     import json
 
@@ -189,11 +200,7 @@ def _graph_json(model: Any) -> str:
         if model._head is not None:
             described["head"] = {"stored": model._head[0], "bias": model._head[3] is not None}
     else:
-        if model._graph is None:
-            raise ValueError(
-                f"Model '{model.name}' is not built yet, so there is nothing to save: call it on data, or begin it "
-                "with an `Input` layer."
-            )
+        _require_built(model, "nothing to save")
         described = {"kind": "model", "graph": json.loads(model._graph.json())}
     return json.dumps(described)
 
@@ -227,7 +234,7 @@ def _named_errors(path: str, what: str) -> Iterator[None]:
 
 
 def load_model(
-    filepath: str | os.PathLike[str],
+    filepath: FilePath,
     custom_objects: dict[str, Any] | None = None,
     compile: bool = True,
     safe_mode: bool = True,
@@ -236,7 +243,7 @@ def load_model(
 
     Parameters
     ----------
-    filepath : str
+    filepath : str, bytes or path
         A `.safetensors` file that hypernet wrote.
     custom_objects : dict, optional
         Names of classes and functions of your own.
@@ -266,7 +273,7 @@ def load_model(
     """
     if not safe_mode:
         raise NotImplementedError("load_model: `safe_mode=False` is not built; files hold no code.")
-    path = checked_path(filepath)
+    path = checked_path(filepath, "loading")
     tensors, texts = _core.read_file(path)
     config = _checked_config(path, texts)
     if config.get("weights_only"):
@@ -416,7 +423,7 @@ def _renamed(model: Any, path: str, tensors: dict[str, Array], graph_text: str) 
     return {**others, **{name: tensors[other] for name, other in zip(ours, theirs, strict=True)}}
 
 
-def load_weights(model: Any, filepath: str | os.PathLike[str], **kwargs: Any) -> None:
+def load_weights(model: Any, filepath: FilePath, **kwargs: Any) -> None:
     """Load the weights of a file into a model of the same layers; if they do not fit: ValueError, nothing changed.
 
     Names that a user gave must agree; layers whose names were counted up may have other numbers.
@@ -435,7 +442,8 @@ def load_weights(model: Any, filepath: str | os.PathLike[str], **kwargs: Any) ->
     """
     if any(value for value in kwargs.values()):
         raise NotImplementedError(f"load_weights: {', '.join(map(repr, kwargs))} is not built.")
-    path = checked_path(filepath)
+    path = checked_path(filepath, "loading")
+    _require_built(model, "no place for weights")
     tensors, texts = _core.read_file(path)
     _checked_config(path, texts)
     base, held = getattr(model, "_base", None), tensors.get("base")

@@ -6,13 +6,16 @@ import csv
 import math
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .base import Callback, CallbackList, History, Logs
 from .monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from .progress import ProgbarLogger
+
+if TYPE_CHECKING:
+    from ..saving import FilePath
 
 __all__ = [
     "CSVLogger",
@@ -159,9 +162,9 @@ class CSVLogger(Callback):
     >>> callback = hn.callbacks.CSVLogger("training.csv")
     """
 
-    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
+    def __init__(self, filename: FilePath, separator: str = ",", append: bool = False) -> None:
         super().__init__()
-        self.filename = os.fspath(filename)
+        self.filename = os.fsdecode(filename)
         self.sep = separator
         self.append = append
         self.csv_file: Any = None

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .base import Callback, Logs
+
+if TYPE_CHECKING:
+    from ..saving import FilePath
 
 
 class MonitorCallback(Callback):
@@ -279,7 +282,7 @@ class ModelCheckpoint(MonitorCallback):
 
     def __init__(
         self,
-        filepath: str | os.PathLike[str],
+        filepath: FilePath,
         monitor: str = "val_loss",
         verbose: int = 0,
         save_best_only: bool = False,

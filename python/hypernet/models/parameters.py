@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -16,6 +15,8 @@ from .._weights import Weight, is_contiguous, match_weights, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from ..saving import FilePath
 
 Array = NDArray[Any]
 SelfVector = TypeVar("SelfVector", bound="ParameterVector")
@@ -151,7 +152,7 @@ class ParameterVector:
         write(own, match_weights(self.name, named, weights))
 
     # ---- files ----
-    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
+    def save(self, filepath: FilePath, overwrite: bool = True, **kwargs: Any) -> None:
         """Save configuration, weights, compile arguments and optimizer state to a `.safetensors` file.
 
         Parameters
@@ -182,7 +183,7 @@ class ParameterVector:
 
         save_model(self, filepath, overwrite=overwrite, **kwargs)
 
-    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+    def save_weights(self, filepath: FilePath, overwrite: bool = True) -> None:
         """Save the weights alone to a `.safetensors` file; errors as `save`'s.
 
         Examples
@@ -199,7 +200,7 @@ class ParameterVector:
 
         save_weights(self, filepath, overwrite=overwrite)
 
-    def load_weights(self, filepath: str | os.PathLike[str], **kwargs: Any) -> None:
+    def load_weights(self, filepath: FilePath, **kwargs: Any) -> None:
         """Load weights that `save_weights` or `save` wrote.
 
         Raises

@@ -317,6 +317,12 @@ def get(identifier: Any) -> Any:
         return identifier
     found = _family.get(identifier) if isinstance(identifier, (str, dict)) else None
     if not isinstance(found, Optimizer):
+        if isinstance(identifier, type) and issubclass(identifier, Optimizer):
+            name = identifier.__name__
+            raise ValueError(
+                f"Could not interpret optimizer identifier: {identifier}, which is a class. Make an object of it: "
+                f"`{name}()`, or `{name}(learning_rate=...)`."
+            )
         raise _family.unknown(identifier)
     return found
 

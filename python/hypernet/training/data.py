@@ -262,6 +262,14 @@ def check_epochs(epochs: Any, name: str) -> None:
         ) from None
 
 
+def check_verbose(verbose: Any) -> None:
+    """ValueError if this does not say how much to print."""
+    if not (isinstance(verbose, (int, np.integer, np.bool_)) or (isinstance(verbose, str) and verbose == "auto")):
+        raise ValueError(
+            f"`verbose` must be 'auto', 0, 1 or 2. Received: verbose={verbose!r} (of type {type(verbose).__name__})"
+        )
+
+
 def check_frequency(validation_freq: Any) -> None:
     """ValueError if this does not say after which epochs to validate."""
     if isinstance(validation_freq, (list, tuple)):

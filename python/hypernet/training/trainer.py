@@ -14,6 +14,7 @@ from .data import (
     Source,
     check_epochs,
     check_frequency,
+    check_verbose,
     checked_batch_size,
     checked_steps,
     is_stream,
@@ -145,6 +146,7 @@ class Trainer(Compiled):
         checked_batch_size(validation_batch_size)
         check_epochs(epochs, "epochs")
         check_epochs(initial_epoch, "initial_epoch")
+        check_verbose(verbose)
         of_validation = checked_steps(validation_steps, "validation_steps")
         if validation_data is not None or validation_split:
             check_frequency(validation_freq)
@@ -303,6 +305,7 @@ class Trainer(Compiled):
         from ..callbacks.base import CallbackList
 
         self._require_compiled("evaluate")
+        check_verbose(verbose)
         source = self._source(self._data(x, y, sample_weight), batch_size, False, checked_steps(steps, "steps"))
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(
@@ -391,6 +394,8 @@ class Trainer(Compiled):
         (4, 2)
         """
         me: Any = self
+        if verbose not in ("auto", 0):  # a small predict notices a call more
+            check_verbose(verbose)
         if batch_size is None and steps is None and not callbacks:
             found = me._predict_directly(x, out)
             if found is not None:
