@@ -14,6 +14,11 @@ void held_drop(held *held)
         Py_DECREF(held->objects[--held->count]);
 }
 
+PyArrayObject *held_view(held *held, PyArrayObject *array)
+{
+    return held_add(held, (PyArrayObject *)PyArray_View(array, NULL, &PyArray_Type));
+}
+
 int array_type_number(hn_dtype dtype)
 {
     return dtype == HN_FLOAT32 ? NPY_FLOAT32 : dtype == HN_FLOAT64 ? NPY_FLOAT64 : NPY_INT64;
@@ -91,10 +96,11 @@ static int has_samples(PyArrayObject *array, int axes)
     return 1;
 }
 
-/* Integers are indices, checked once and used without the GIL: in memory of our own nobody changes them in between. */
+/* Integers are indices, checked once and used without the GIL: in memory of our own nobody changes them in between (a
+   subclass would hear of the copy). */
 static PyArrayObject *convert(PyArrayObject *array, hn_dtype dtype)
 {
-    int flags = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_NOTSWAPPED | NPY_ARRAY_FORCECAST;
+    int flags = NPY_ARRAY_CARRAY_RO | NPY_ARRAY_NOTSWAPPED | NPY_ARRAY_FORCECAST | NPY_ARRAY_ENSUREARRAY;
     if (dtype == HN_INT64)
         flags |= NPY_ARRAY_ENSURECOPY;
     return (PyArrayObject *)PyArray_FromArray(array, PyArray_DescrFromType(array_type_number(dtype)), flags);
@@ -308,9 +314,12 @@ int array_check_apart(const binding_state *state, PyArrayObject *written, PyArra
     bounds(other, &start, &end);
     if (low >= end || start >= high)
         return 0;
-    PyObject *shared = PyObject_CallFunctionObjArgs(state->shares_memory, (PyObject *)written, (PyObject *)other, NULL);
+    held held = {.count = 0}; /* plain views: subclasses have no say */
+    PyArrayObject *one = held_view(&held, written), *two = one ? held_view(&held, other) : NULL;
+    PyObject *shared = two ? PyObject_CallFunctionObjArgs(state->shares_memory, one, two, NULL) : NULL;
     int overlaps = shared ? PyObject_IsTrue(shared) : -1;
     Py_XDECREF(shared);
+    held_drop(&held);
     return overlaps > 0 ? overlap_raise(role, what) : overlaps;
 }
 

@@ -14,6 +14,10 @@ typedef struct held {
 PyArrayObject *held_add(held *held, PyArrayObject *array);
 void held_drop(held *held);
 
+/* A plain view of the array, held: nobody else can give it another shape, or ask its memory back. For arrays that are
+   looked at again after other Python code could run. */
+PyArrayObject *held_view(held *held, PyArrayObject *array);
+
 /* What the axes before a sample's own mean: how an array meets groups x rows. */
 typedef struct lead {
     int axes;             /* 1 or 2 */

@@ -10,13 +10,16 @@ static const int64_t switch_interval = 5000000;
 enum { MAX_GROUPS = 4, MAX_ARGUMENTS = 16 };
 
 typedef struct batches {
-    PyObject *step, *groups, *before, *after, *rates;
+    PyObject *step, *before, *after, *rates;
+    PyObject *groups[MAX_GROUPS]; /* tuples of plain views of the arrays that came; `whole` as it came */
+    Py_ssize_t group_count;
     const int64_t *order;        /* of the rows of all batches; NULL: rows as they stand */
     int64_t count, batch, steps, call;
     int whole;                   /* the group of arrays that all batches use as it is, or -1 */
     int keeps;                   /* results keep their outputs */
     int64_t nanoseconds;         /* of work, after which the present step is the last */
-    PyObject *taken[MAX_GROUPS]; /* the arrays of the present batch; where rows are gathered, those of all batches */
+    PyObject *rooms[MAX_GROUPS]; /* where rows are gathered: arrays of one batch, which nobody else sees */
+    PyObject *taken[MAX_GROUPS]; /* what the present step gets */
     held held;
 } batches;
 
@@ -52,6 +55,26 @@ static int rows_copy(const batches *self, const int64_t *ids, PyArrayObject *sou
                    PyArray_DATA(target));
     gil_acquire(&gil);
     return 0;
+}
+
+/* A plain view of every array of a tuple, None where there is none: a new tuple. */
+static PyObject *plain_views(PyObject *arrays)
+{
+    PyObject *views = PyTuple_New(PyTuple_GET_SIZE(arrays));
+    for (Py_ssize_t i = 0; views && i < PyTuple_GET_SIZE(arrays); i++) {
+        PyObject *item = PyTuple_GET_ITEM(arrays, i), *view = NULL;
+        if (item == Py_None)
+            view = Py_NewRef(Py_None);
+        else if (PyArray_Check(item))
+            view = PyArray_View((PyArrayObject *)item, NULL, &PyArray_Type);
+        else
+            PyErr_Format(PyExc_TypeError, "batches are taken of arrays, received %s", Py_TYPE(item)->tp_name);
+        if (view)
+            PyTuple_SET_ITEM(views, i, view);
+        else
+            Py_CLEAR(views);
+    }
+    return views;
 }
 
 /* A tuple of arrays for a batch: of memory that every batch is gathered into, or None where there is no array. */
@@ -92,27 +115,36 @@ static PyObject *views_of(const batches *self, PyObject *group, int64_t number)
     return views;
 }
 
+/* Copies the rows of batch `number` of group `g` into its room; what the step gets are views of that. */
+static int rows_gather(batches *self, Py_ssize_t g, int64_t number)
+{
+    PyObject *group = self->groups[g];
+    if (!self->rooms[g] && !(self->rooms[g] = room_for(self, group)))
+        return -1;
+    if (!self->taken[g] && !(self->taken[g] = plain_views(self->rooms[g])))
+        return -1;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(group); i++)
+        if (PyTuple_GET_ITEM(group, i) != Py_None &&
+            rows_copy(self, self->order + number * self->batch, (PyArrayObject *)PyTuple_GET_ITEM(group, i),
+                      (PyArrayObject *)PyTuple_GET_ITEM(self->rooms[g], i)) < 0)
+            return -1;
+    return 0;
+}
+
 /* Puts the arrays of batch `number` into self->taken. */
 static int batch_take(batches *self, int64_t number)
 {
-    for (Py_ssize_t g = 0; g < PyTuple_GET_SIZE(self->groups); g++) {
-        PyObject *group = PyTuple_GET_ITEM(self->groups, g);
+    for (Py_ssize_t g = 0; g < self->group_count; g++) {
         if (g == self->whole) {
             if (!self->taken[g])
-                self->taken[g] = Py_NewRef(group);
-            continue;
-        }
-        if (!self->order)
-            Py_XSETREF(self->taken[g], views_of(self, group, number));
-        else if (!self->taken[g])
-            self->taken[g] = room_for(self, group);
-        if (!self->taken[g])
-            return -1;
-        for (Py_ssize_t i = 0; self->order && i < PyTuple_GET_SIZE(group); i++)
-            if (PyTuple_GET_ITEM(group, i) != Py_None &&
-                rows_copy(self, self->order + number * self->batch, (PyArrayObject *)PyTuple_GET_ITEM(group, i),
-                          (PyArrayObject *)PyTuple_GET_ITEM(self->taken[g], i)) < 0)
+                self->taken[g] = Py_NewRef(self->groups[g]);
+        } else if (!self->order) {
+            Py_XSETREF(self->taken[g], views_of(self, self->groups[g], number));
+            if (!self->taken[g])
                 return -1;
+        } else if (rows_gather(self, g, number) < 0) {
+            return -1;
+        }
     }
     return 0;
 }
@@ -140,7 +172,7 @@ static PyObject *step_run(const batches *self, int64_t number)
     Py_ssize_t count = 0;
     if (!call)
         return NULL;
-    for (; count < PyTuple_GET_SIZE(self->groups); count++)
+    for (; count < self->group_count; count++)
         arguments[count] = self->taken[count];
     count = arguments_add(arguments, count, self->before);
     arguments[count++] = call;
@@ -187,32 +219,49 @@ static PyObject *steps_run(batches *self)
 
 /* ---- arguments ---- */
 
-static int groups_check(const batches *self)
+static int array_check(const batches *self, PyArrayObject *array)
 {
-    Py_ssize_t count = PyTuple_GET_SIZE(self->groups);
-    for (Py_ssize_t g = 0; g < count && count <= MAX_GROUPS; g++) {
-        PyObject *group = PyTuple_GET_ITEM(self->groups, g);
-        if (!PyTuple_Check(group))
-            break;
-        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(group); i++) {
-            PyArrayObject *array = (PyArrayObject *)PyTuple_GET_ITEM(group, i);
-            if ((PyObject *)array == Py_None || g == self->whole)
-                continue;
-            if (!PyArray_Check(array) || PyArray_NDIM(array) == 0 || array_dtype(array) < 0) {
-                PyErr_SetString(PyExc_TypeError, "batches are taken of arrays of float32, float64 or int64");
-                return -1;
-            }
-            if (PyArray_DIM(array, 0) != self->count) {
-                PyErr_Format(PyExc_ValueError, "an array has %zd rows instead of %lld",
-                             (Py_ssize_t)PyArray_DIM(array, 0), (long long)self->count);
-                return -1;
-            }
-        }
-        if (g + 1 == count)
-            return 0;
+    if (PyArray_NDIM(array) == 0 || array_dtype(array) < 0) {
+        PyErr_SetString(PyExc_TypeError, "batches are taken of arrays of float32, float64 or int64");
+        return -1;
     }
-    PyErr_Format(PyExc_TypeError, "groups are 1 to %d tuples of arrays", MAX_GROUPS);
+    if (PyArray_DIM(array, 0) == self->count)
+        return 0;
+    PyErr_Format(PyExc_ValueError, "an array has %zd rows instead of %lld", (Py_ssize_t)PyArray_DIM(array, 0),
+                 (long long)self->count);
     return -1;
+}
+
+/* Plain views of the arrays of a group: Python code runs between batches, and may give the arrays that came another
+   shape. A new tuple. */
+static PyObject *group_take(const batches *self, PyObject *group)
+{
+    PyObject *views = plain_views(group);
+    for (Py_ssize_t i = 0; views && i < PyTuple_GET_SIZE(views); i++)
+        if (PyTuple_GET_ITEM(views, i) != Py_None &&
+            array_check(self, (PyArrayObject *)PyTuple_GET_ITEM(views, i)) < 0)
+            Py_CLEAR(views);
+    return views;
+}
+
+static int groups_take(batches *self, PyObject *given)
+{
+    Py_ssize_t count = PyTuple_Check(given) ? PyTuple_GET_SIZE(given) : 0;
+    int good = count >= 1 && count <= MAX_GROUPS;
+    for (Py_ssize_t g = 0; good && g < count; g++)
+        good = PyTuple_Check(PyTuple_GET_ITEM(given, g));
+    if (!good) {
+        PyErr_Format(PyExc_TypeError, "groups are 1 to %d tuples of arrays", MAX_GROUPS);
+        return -1;
+    }
+    for (; self->group_count < count; self->group_count++) {
+        PyObject *group = PyTuple_GET_ITEM(given, self->group_count);
+        PyObject *own = self->group_count == self->whole ? Py_NewRef(group) : group_take(self, group);
+        if (!own)
+            return -1;
+        self->groups[self->group_count] = own;
+    }
+    return 0;
 }
 
 /* `order` in memory that nobody else writes to, all rows there. */
@@ -250,6 +299,11 @@ static int range_take(batches *self, PyObject *const *args)
     self->nanoseconds = seconds >= 0 && seconds < 1e9 ? (int64_t)(seconds * 1e9) : INT64_MAX;
     if (self->keeps < 0)
         return -1;
+    if (self->call > INT64_MAX - self->steps) {
+        PyErr_Format(PyExc_ValueError, "call is too large to count %lld steps from it, received %lld",
+                     (long long)self->steps, (long long)self->call);
+        return -1;
+    }
     if (self->batch > 0 && self->steps <= self->count / self->batch)
         return 0;
     PyErr_Format(PyExc_ValueError, "%lld rows are no %lld batches of %lld rows", (long long)self->count,
@@ -260,17 +314,16 @@ static int range_take(batches *self, PyObject *const *args)
 static int arguments_take(batches *self, PyObject *const *args)
 {
     self->step = args[0];
-    self->groups = args[1];
     self->before = args[7];
     self->after = args[9];
     self->rates = args[10];
-    if (!PyTuple_Check(self->groups) || !PyTuple_Check(self->before) || !PyTuple_Check(self->after)) {
-        PyErr_SetString(PyExc_TypeError, "groups, before and after are tuples");
+    if (!PyTuple_Check(self->before) || !PyTuple_Check(self->after)) {
+        PyErr_SetString(PyExc_TypeError, "before and after are tuples");
         return -1;
     }
-    if (range_take(self, args) < 0 || groups_check(self) < 0)
+    if (range_take(self, args) < 0 || groups_take(self, args[1]) < 0)
         return -1;
-    if (PyTuple_GET_SIZE(self->groups) + PyTuple_GET_SIZE(self->before) + PyTuple_GET_SIZE(self->after) + 2 >
+    if (self->group_count + PyTuple_GET_SIZE(self->before) + PyTuple_GET_SIZE(self->after) + 2 >
             MAX_ARGUMENTS ||
         (PyTuple_Check(self->rates) && PyTuple_GET_SIZE(self->rates) < self->steps)) {
         PyErr_SetString(PyExc_ValueError, "too many arguments of a step, or too few rates");
@@ -288,8 +341,11 @@ static PyObject *run_batches(PyObject *module, PyObject *const *args, Py_ssize_t
         return NULL;
     if (arguments_take(&self, args) == 0)
         results = steps_run(&self);
-    for (int g = 0; g < MAX_GROUPS; g++)
+    for (int g = 0; g < MAX_GROUPS; g++) {
+        Py_XDECREF(self.groups[g]);
+        Py_XDECREF(self.rooms[g]);
         Py_XDECREF(self.taken[g]);
+    }
     held_drop(&self.held);
     return results;
 }

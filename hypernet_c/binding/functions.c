@@ -23,13 +23,15 @@ static int real_dtype(PyArrayObject *array)
     return dtype == HN_FLOAT32 || dtype == HN_FLOAT64 ? dtype : -1;
 }
 
-/* A C-contiguous array of float32 or float64, in place if it is one. */
+/* A C-contiguous array of float32 or float64, in place if it is one; always an object of our own. */
 static PyArrayObject *real_use(held *held, PyObject *given, role role, hn_dtype *dtype)
 {
     int found = PyArray_Check(given) ? real_dtype((PyArrayObject *)given) : -1;
     if (found >= 0) {
         *dtype = (hn_dtype)found;
-        return held_add(held, (PyArrayObject *)PyArray_FROM_OF(given, NPY_ARRAY_CARRAY_RO));
+        PyObject *array = PyArray_FROM_OF(given, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_ENSUREARRAY);
+        return array == given ? held_view(held, held_add(held, (PyArrayObject *)array))
+                              : held_add(held, (PyArrayObject *)array);
     }
     PyErr_Format(PyExc_TypeError, "%s must be an array of float32 or float64, received %S", role.what,
                  PyArray_Check(given) ? (PyObject *)PyArray_DESCR((PyArrayObject *)given) : (PyObject *)Py_TYPE(given));

@@ -63,17 +63,23 @@ int hyper_head_take(HyperObject *self, PyObject *given)
 
 /* ---- theta ---- */
 
-/* The array for theta: new, or `out`. */
+/* The array for theta: new, or `out`; where it is is taken before other Python code can run. */
 static PyArrayObject *theta_array(hyper_call *call, PyObject *out)
 {
     const HyperObject *hyper = call->hyper;
     const hn_shape sample = {1, {hyper->generated_count}};
-    if (out == Py_None)
-        return array_new(&call->held, hyper->target->dtype, &call->conditions_lead, &sample);
     int32_t taken = call->held.count;
-    PyArrayObject *array = array_use_out(&call->held, out, hyper->target->dtype, &call->conditions_lead, &sample,
-                                         (role){"out", 0});
-    if (!array || hyper_check_outside(hyper, array, (role){"out", 0}) < 0 ||
+    PyArrayObject *array = out == Py_None ? array_new(&call->held, hyper->target->dtype, &call->conditions_lead, &sample)
+                                          : array_use_out(&call->held, out, hyper->target->dtype,
+                                                          &call->conditions_lead, &sample, (role){"out", 0});
+    if (!array)
+        return NULL;
+    hn_view view = array_view(array, &call->conditions_lead, hyper->generated_count);
+    call->theta = view.data;
+    call->theta_stride = view.group_stride;
+    if (out == Py_None)
+        return array;
+    if (hyper_check_outside(hyper, array, (role){"out", 0}) < 0 ||
         held_check_apart(state_of((PyObject *)hyper), &call->held, 0, taken, array, (role){"out", 0},
                          "the conditions") < 0)
         return NULL;
@@ -98,8 +104,6 @@ PyObject *hyper_generate(PyObject *self, PyObject *const *args, Py_ssize_t count
         call.run.training = training;
         call.run.seed = seed;
         call.run.call = number;
-        call.theta = PyArray_DATA(theta);
-        call.theta_stride = PyArray_STRIDE(theta, 0) / PyArray_ITEMSIZE(theta);
         if (call.run.groups == 0 || (hyper_call_memory(&call, HN_MODE_INFERENCE) == 0 &&
                                      hyper_call_run(&call, 0, 0) == 0))
             result = Py_NewRef((PyObject *)theta);
@@ -116,14 +120,17 @@ static hn_status quantize(const binding_state *state, hn_dtype stored, PyArrayOb
 {
     hn_status status;
     StoreObject *store = store_behind(state, (PyObject *)kernel);
+    int64_t rows = PyArray_DIM(kernel, 0), columns = PyArray_DIM(kernel, 1);
+    Py_INCREF(kernel); /* with the caller's reference NumPy refuses to resize it */
     if (store)
         hn_lock_read_begin(store->lock);
     Py_BEGIN_ALLOW_THREADS
-    status = hn_head_quantize(stored, PyArray_DIM(kernel, 0), PyArray_DIM(kernel, 1), PyArray_DATA(kernel),
-                              PyArray_DATA(to), scale ? PyArray_DATA(scale) : NULL, worst, error);
+    status = hn_head_quantize(stored, rows, columns, PyArray_DATA(kernel), PyArray_DATA(to),
+                              scale ? PyArray_DATA(scale) : NULL, worst, error);
     Py_END_ALLOW_THREADS
     if (store)
         hn_lock_read_end(store->lock);
+    Py_DECREF(kernel);
     return status;
 }
 

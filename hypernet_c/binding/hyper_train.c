@@ -77,6 +77,7 @@ static int pull_arrays(hyper_call *call, pull_call *pull)
             if (!pull->conditions[0])
                 return -1;
             call->run.theta_gradient = PyArray_DATA(pull->conditions[0]);
+            call->run.theta_gradient_stride = hyper->generated_count;
         }
     }
     if (input_arrays(call, hyper->target, shapes, &call->inputs_lead, pull->want_inputs, pull->inputs,

@@ -118,6 +118,7 @@ static PyObject *network_new(PyTypeObject *type, PyObject *args, PyObject *keywo
     NetworkObject *self = (NetworkObject *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
+    PyObject_GC_UnTrack(self); /* the arguments' own code runs below, and could find it half made */
     self->graph = (GraphObject *)Py_NewRef(graph);
     self->store = store == Py_None ? NULL : (StoreObject *)Py_NewRef(store);
     int good = graph_take(self) == 0;
@@ -126,10 +127,12 @@ static PyObject *network_new(PyTypeObject *type, PyObject *args, PyObject *keywo
                      dtype_text(self->store->dtype));
         good = 0;
     }
-    if (good && sources_take(self, PyTuple_GET_ITEM(args, 2)) == 0)
-        return (PyObject *)self;
-    Py_DECREF(self);
-    return NULL;
+    if (!good || sources_take(self, PyTuple_GET_ITEM(args, 2)) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    PyObject_GC_Track(self);
+    return (PyObject *)self;
 }
 
 static int network_traverse(PyObject *object, visitproc visit, void *arg)
@@ -226,9 +229,11 @@ int network_outputs_take(const NetworkObject *network, held *held, const hn_plan
         else
             arrays[i] = array_use_out(held, PyTuple_GET_ITEM(out, i), info->dtype, lead, &info->shape,
                                       (role){"out", i});
-        if (!arrays[i] || (out != Py_None && out_check(network, held, conditions, taken, i) < 0))
+        if (!arrays[i])
             return -1;
-        views[i] = array_view(arrays[i], lead, hn_shape_size(&info->shape));
+        views[i] = array_view(arrays[i], lead, hn_shape_size(&info->shape)); /* before Python code runs */
+        if (out != Py_None && out_check(network, held, conditions, taken, i) < 0)
+            return -1;
     }
     return 0;
 }

@@ -275,6 +275,7 @@ static int weights_take(update_call *call, binding_state *state, PyObject *given
         PyErr_SetString(PyExc_ValueError, "weights must be updated in place: the array is read-only or not contiguous");
         return -1;
     }
+    held_add(&call->held, (PyArrayObject *)Py_NewRef(given));
     call->store = store_behind(state, given);
     call->weights = PyArray_DATA(array);
     *count = PyArray_SIZE(array);
@@ -395,6 +396,9 @@ static PyObject *optimizer_step(PyObject *object, void *unused)
     return PyLong_FromLongLong(((OptimizerObject *)object)->step);
 }
 
+/* As far as doubles tell one step from the next; updates that count on from there never overflow. */
+static const int64_t most_steps = (int64_t)1 << 53;
+
 static int optimizer_set_step(PyObject *object, PyObject *value, void *unused)
 {
     (void)unused;
@@ -405,6 +409,10 @@ static int optimizer_set_step(PyObject *object, PyObject *value, void *unused)
     }
     if (value_count(value, "step", &step) < 0)
         return -1;
+    if (step > most_steps) {
+        PyErr_Format(PyExc_ValueError, "step must be at most 2**53, received %lld", (long long)step);
+        return -1;
+    }
     OptimizerObject *self = optimizer_begin(state_of(object), object);
     if (!self)
         return -1;

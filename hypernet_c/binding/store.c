@@ -61,19 +61,29 @@ PyObject *owned_view(binding_state *state, PyObject *keeper, void *data, hn_dtyp
     return array;
 }
 
+/* What a memoryview is of; NULL if it is released, for then what it points to may be gone. */
+static PyObject *memoryview_of(PyObject *view)
+{
+    Py_buffer exported;
+    if (PyObject_GetBuffer(view, &exported, PyBUF_FULL_RO) < 0) { /* fails for released ones only */
+        PyErr_Clear();
+        return NULL;
+    }
+    PyObject *owner = PyMemoryView_GET_BUFFER(view)->obj;
+    PyBuffer_Release(&exported);
+    return owner;
+}
+
 StoreObject *store_behind(const binding_state *state, PyObject *array)
 {
-    while (array) {
-        if (Py_IS_TYPE(array, state->owner_type))
-            return ((OwnerObject *)array)->counted;
-        if (PyArray_Check(array))
-            array = PyArray_BASE((PyArrayObject *)array);
-        else if (PyMemoryView_Check(array))
-            array = PyMemoryView_GET_BUFFER(array)->obj;
+    PyObject *base = PyArray_Check(array) ? PyArray_BASE((PyArrayObject *)array) : NULL;
+    while (base && !Py_IS_TYPE(base, state->owner_type)) {
+        if (PyArray_Check(base))
+            base = PyArray_BASE((PyArrayObject *)base);
         else
-            return NULL;
+            base = PyMemoryView_Check(base) ? memoryview_of(base) : NULL;
     }
-    return NULL;
+    return base ? ((OwnerObject *)base)->counted : NULL;
 }
 
 /* ---- the store ---- */
@@ -157,14 +167,16 @@ static PyObject *store_write(PyObject *self, PyObject *const *args, Py_ssize_t c
                             (Py_ssize_t)PyArray_SIZE(array), (long long)offset, (long long)store->count);
     if (store_claim(store) < 0)
         return NULL;
+    size_t bytes = (size_t)PyArray_NBYTES(array);
+    Py_INCREF(array); /* with the caller's reference NumPy refuses to resize it */
     Py_BEGIN_ALLOW_THREADS
     hn_lock_write_begin(store->lock);
-    memmove((char *)store->data + (size_t)offset * hn_dtype_size(store->dtype), PyArray_DATA(array),
-            (size_t)PyArray_NBYTES(array));
+    memmove((char *)store->data + (size_t)offset * hn_dtype_size(store->dtype), PyArray_DATA(array), bytes);
     atomic_fetch_add(&store->version, 1);
     hn_lock_write_end(store->lock);
     Py_END_ALLOW_THREADS
     hn_lock_release(store->lock);
+    Py_DECREF(array);
     Py_RETURN_NONE;
 }
 

@@ -5,14 +5,14 @@
 
 typedef struct one_write {
     StoreObject *store;
+    PyArrayObject *array; /* held, so that with the tuple's reference NumPy refuses to resize it */
     size_t offset, bytes; /* in bytes */
-    const void *data;
 } one_write;
 
 typedef struct writes {
     one_write *list;
     StoreObject **stores; /* each once */
-    Py_ssize_t count, store_count, claimed;
+    Py_ssize_t count, held, store_count, claimed;
 } writes;
 
 /* (store, offset, array) */
@@ -33,8 +33,8 @@ static int write_take(const binding_state *state, PyObject *item, one_write *to)
                      (Py_ssize_t)PyArray_SIZE(array), (long long)offset, (long long)store->count);
         return -1;
     }
-    *to = (one_write){store, (size_t)offset * hn_dtype_size(store->dtype), (size_t)PyArray_NBYTES(array),
-                  PyArray_DATA(array)};
+    *to = (one_write){store, (PyArrayObject *)Py_NewRef(array), (size_t)offset * hn_dtype_size(store->dtype),
+                      (size_t)PyArray_NBYTES(array)};
     return 0;
 }
 
@@ -57,10 +57,10 @@ static int writes_take(const binding_state *state, writes *self, PyObject *tuple
         error_raise(&error);
         return -1;
     }
-    for (Py_ssize_t i = 0; i < self->count; i++) {
-        if (write_take(state, PyTuple_GET_ITEM(tuple, i), &self->list[i]) < 0)
+    for (; self->held < self->count; self->held++) {
+        if (write_take(state, PyTuple_GET_ITEM(tuple, self->held), &self->list[self->held]) < 0)
             return -1;
-        store_add(self, self->list[i].store);
+        store_add(self, self->list[self->held].store);
     }
     while (!claimed && self->claimed < self->store_count) {
         if (store_claim(self->stores[self->claimed]) < 0)
@@ -78,7 +78,8 @@ static void writes_run(const writes *self)
         hn_lock_write_begin(store->lock);
         for (Py_ssize_t i = 0; i < self->count; i++)
             if (self->list[i].store == store)
-                memmove((char *)store->data + self->list[i].offset, self->list[i].data, self->list[i].bytes);
+                memmove((char *)store->data + self->list[i].offset, PyArray_DATA(self->list[i].array),
+                        self->list[i].bytes);
         atomic_fetch_add(&store->version, 1);
         hn_lock_write_end(store->lock);
     }
@@ -102,6 +103,8 @@ static PyObject *write_all(PyObject *module, PyObject *const *args, Py_ssize_t c
     }
     while (self.claimed > 0)
         hn_lock_release(self.stores[--self.claimed]->lock);
+    while (self.held > 0)
+        Py_DECREF(self.list[--self.held].array);
     hn_memory_free(self.list);
     hn_memory_free(self.stores);
     Py_DECREF(tuple);

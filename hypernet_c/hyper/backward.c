@@ -9,9 +9,11 @@ hyper_place hn_hyper_dtheta(const hyper_block *block, const hyper_node *node)
     const hn_hyper *hyper = block->hyper;
     const hn_hyper_run *run = block->run;
     hyper_columns made = hn_hyper_made(block, node);
-    if (!hyper->generator)
-        return (hyper_place){hn_move(run->theta_gradient, block->first * run->theta_stride + node->column,
-                                     hyper->element), run->theta_stride};
+    if (!hyper->generator) {
+        int64_t stride = block->theta_shared ? 0 : run->theta_gradient_stride;
+        return (hyper_place){hn_move(run->theta_gradient, block->first * stride + node->column, hyper->element),
+                             stride};
+    }
     if (hyper->head->identity)
         return (hyper_place){hn_move(block->slice->feature_gradient->data, node->column, hyper->element),
                              hyper->width};

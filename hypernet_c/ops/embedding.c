@@ -69,8 +69,9 @@ static hn_status check(const hn_op_call *call, hn_error *error)
     embedding_job job = job_of(call);
     const hn_view *ids = &call->inputs[0];
     int64_t groups = ids->group_stride == 0 && call->groups > 0 ? 1 : call->groups;
+    int64_t rows = job.positions > 0 ? call->rows : 0; /* rows of no ids take no memory: there may be any number */
     for (int64_t g = 0; g < groups; g++)
-        for (int64_t r = 0; r < call->rows; r++) {
+        for (int64_t r = 0; r < rows; r++) {
             const int64_t *row = (const int64_t *)ids->data + g * ids->group_stride + r * ids->row_stride;
             int64_t number = g * call->rows + r;
             for (int64_t i = 0; i < job.positions; i++)

@@ -29,7 +29,7 @@ int32_t hn_loss_find(const char *name)
 hn_status hn_loss_check(const hn_loss *loss, const hn_target *target, int64_t groups, int64_t rows, int64_t positions,
                         int64_t cols, hn_error *error)
 {
-    if (loss->kind != HN_LOSS_SPARSE_CATEGORICAL_CROSSENTROPY)
+    if (loss->kind != HN_LOSS_SPARSE_CATEGORICAL_CROSSENTROPY || positions == 0)
         return HN_OK;
     for (int64_t group = 0; group < groups; group++)
         for (int64_t row = 0; row < rows; row++)

@@ -238,6 +238,7 @@ static void hyper_run_make(fuzz_hyper *h, fuzz_bytes *bytes)
         h->run.theta = h->theta;
         h->run.theta_stride = groups == h->run.groups ? count : 0;
         h->run.theta_gradient = below(bytes, 2) ? h->theta_gradient : NULL;
+        h->run.theta_gradient_stride = count;
     }
 }
 

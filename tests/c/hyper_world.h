@@ -352,6 +352,7 @@ static world *make_world(const spec *given)
                             .normalizer = 1.0};
     if (!w->generator) {
         w->run.theta_stride = s->theta_shared ? 0 : count + 5;
+        w->run.theta_gradient_stride = count + 5;
         w->run.theta = follow(w, "theta", s->theta_shared ? count : s->groups * (count + 5), 0.7,
                               &w->run.theta_gradient);
     }
