@@ -44,7 +44,7 @@ def switches() -> tuple[list[str], list[str]]:
     if os.environ.get("HYPERNET_WERROR") == "1":
         compile_flags += ["-Werror"]
     if os.environ.get("HYPERNET_COVERAGE") == "1":
-        compile_flags += ["-O0", "-g", "--coverage"]
+        compile_flags += ["-O1", "-g", "--coverage"]
         link_flags += ["--coverage"]
     if sanitizers := os.environ.get("HYPERNET_SANITIZE"):
         flag = f"-fsanitize={sanitizers}"

@@ -113,6 +113,8 @@ def program(
     if kind and (flags, compiler, plain) == (FLAGS, COMPILER, ()):
         compiler, flags = (sanitized.COMPILER,), (*FLAGS, *sanitized.flags(kind))
         objects = [sanitized.objects(kind) / path.relative_to(ROOT).with_suffix(".o") for path in sources()]
+    elif (counted := os.environ.get("HYPERNET_COUNTED")) and (flags, compiler, plain) == (FLAGS, COMPILER, ()):
+        objects = [*(Path(counted) / path.relative_to(ROOT).with_suffix(".o") for path in sources()), "-lgcov"]
     else:
         objects = [library(flags, compiler, plain)]
     run(*compiler, *flags, f"-I{LIBRARY}", ROOT / source, *objects, "-lm", "-lpthread", "-o", target)

@@ -41,9 +41,10 @@ def fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """`not_sanitized(reason)`: what cannot hold under a sanitizer (tests/sanitized.py), which takes memory and time."""
+    """`not_sanitized(reason)`: what cannot hold under a sanitizer (tests/sanitized.py), which takes memory and time, nor
+    where lines are counted (tests/c_coverage.py), which takes time."""
     mark = item.get_closest_marker("not_sanitized")
-    if mark and os.environ.get("HYPERNET_SANITIZED"):
+    if mark and (os.environ.get("HYPERNET_SANITIZED") or os.environ.get("HYPERNET_COUNTED")):
         pytest.skip(mark.args[0])
 
 

@@ -1,6 +1,8 @@
 /* What C programs say wrongly when they describe networks, hypernetworks and files: every refusal leaves everything as
    it was and says in words what is wrong. Python checks most of this before it calls the library. And first weights. */
 #include "network.h"
+#include <time.h>
+#include <unistd.h>
 
 static hn_error error;
 static int64_t refused;
@@ -272,6 +274,43 @@ static void test_files(const char *path)
     CHECK(!fopen(path, "rb"));
 }
 
+static int polls_left;
+
+/* Takes longer than a scope waits between two polls, so that it is polled wherever it is asked. */
+static int poll_slowly(void *unused)
+{
+    (void)unused;
+    nanosleep(&(struct timespec){.tv_nsec = 6000000}, NULL);
+    return polls_left-- == 0;
+}
+
+/* Cancelled at the k-th place that asks, for every k: no file is there before all of it is written, none is read. */
+static void test_cancelled_files(const char *path)
+{
+    float numbers[6] = {0};
+    hn_file_tensor tensor = {.name = "t", .dtype = HN_FLOAT32, .shape = {1, {6}}, .data = numbers,
+                             .bytes = sizeof numbers};
+    hn_cancel cancel = {.poll = poll_slowly};
+    hn_cancel_scope scope;
+    for (int reads = 0; reads < 2; reads++)
+        for (int k = 0, cancelled = 1; cancelled; k++) {
+            hn_tensor_file *file = NULL;
+            int failed = 0;
+            polls_left = k;
+            hn_cancel_begin(&scope, &cancel);
+            if (reads)
+                failed = !(file = hn_tensor_file_read(path, &error));
+            else
+                failed = hn_tensor_file_write(path, &tensor, 1, NULL, 0, &error) != HN_OK;
+            cancelled = hn_cancel_end(&scope);
+            if (cancelled)
+                expect(failed, HN_CANCELLED, reads ? "reading '" : "writing '");
+            CHECK(failed == cancelled && (access(path, F_OK) == 0) == (reads || !cancelled));
+            hn_tensor_file_free(file);
+        }
+    CHECK(remove(path) == 0);
+}
+
 static void test_specialize(void)
 {
     float weights[10];
@@ -357,6 +396,7 @@ int main(int count, char **arguments)
     test_hypernetworks();
     test_steps();
     test_files(arguments[1]);
+    test_cancelled_files(arguments[1]);
     test_specialize();
     test_names();
     test_first_weights();
