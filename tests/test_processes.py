@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from c_build import checked, program
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 BEGINNING = """
@@ -189,6 +191,12 @@ def test_forks_of_signal_handlers_inside_a_call(tmp_path: Path, evidence: Any) -
 def test_many_forks_of_signal_handlers_inside_a_call(tmp_path: Path, evidence: Any) -> None:
     """The same, 100 times."""
     count_forks_in_handlers(100, tmp_path, evidence)
+
+
+def test_a_file_that_is_written_during_a_fork_is_the_parents(tmp_path: Path) -> None:
+    """A signal handler forks in the midst of a save, where temporary files have names: the child, whose save ends with
+    an error, does not remove the file that its parent writes on."""
+    assert checked(program("tests/c/forked_writer.c", tmp_path), tmp_path) == 1
 
 
 def test_the_child_of_a_threads_fork_can_be_interrupted(tmp_path: Path) -> None:

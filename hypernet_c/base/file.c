@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* O_TMPFILE */
 #include "file.h"
 #include "cancel.h"
+#include "forks.h"
 #include "memory.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +27,7 @@ struct hn_file_writer {
     char *path, *temporary, *directory; /* temporary: NULL where no file has such a name */
     int descriptor;
     size_t unflushed; /* bytes */
+    uint64_t forks;   /* when it was created: in the child of a later fork the file is still the parent's */
 };
 
 /* "<what> '<path>': <the system's reason>" */
@@ -209,6 +211,7 @@ hn_file_writer *hn_file_writer_create(const char *path, hn_error *error)
     if (!writer)
         return NULL;
     writer->descriptor = -1;
+    writer->forks = hn_forks_count();
     if (places_find(writer, path, error) == HN_OK && temporary_create(writer, error) == HN_OK &&
         permissions_copy(writer, error) == HN_OK)
         return writer;
@@ -273,7 +276,7 @@ void hn_file_writer_free(hn_file_writer *writer)
         return;
     if (writer->descriptor >= 0)
         close(writer->descriptor);
-    if (writer->temporary)
+    if (writer->temporary && writer->forks == hn_forks_count())
         unlink(writer->temporary);
     hn_memory_free(writer->temporary);
     hn_memory_free(writer->directory);
