@@ -21,6 +21,11 @@ def test_plans(folder: Path) -> None:
     assert run(program("tests/c/network.c", folder)) == "ok\n"
 
 
+def test_layers_are_found_by_name(folder: Path) -> None:
+    """With any names and after any failure each layer is found as by looking at all; the time for it is linear."""
+    assert checked(program("tests/c/layers.c", folder)) >= 70_000
+
+
 def test_steps(folder: Path) -> None:
     assert run(program("tests/c/step.c", folder)) == "ok\n"
 

@@ -6,8 +6,7 @@
 
 enum { FIRST_CAPACITY = 8 };
 
-/* Makes room for one more element of `size` bytes in `*array`. */
-static hn_status array_reserve(void *array, int32_t count, int32_t *capacity, size_t size, hn_error *error)
+hn_status hn_graph_reserve(void *array, int32_t count, int32_t *capacity, size_t size, hn_error *error)
 {
     void *old;
     memcpy(&old, array, sizeof old);
@@ -67,8 +66,12 @@ static void entry_free(hn_entry *entry)
 
 void hn_graph_truncate(hn_graph *graph, int32_t nodes, int32_t tensors, int32_t entries)
 {
-    while (graph->node_count > nodes)
-        node_free(graph->nodes[--graph->node_count]);
+    while (graph->node_count > nodes) {
+        hn_graph_node *node = graph->nodes[--graph->node_count];
+        if ((int32_t)node->layer_index == graph->node_count)
+            hn_graph_layer_remove(graph, node->layer);
+        node_free(node);
+    }
     while (graph->entry_count > entries) {
         hn_entry *entry = graph->entries[--graph->entry_count];
         graph->parameter_count = entry->offset;
@@ -89,6 +92,7 @@ void hn_graph_free(hn_graph *graph)
     hn_memory_free(graph->outputs);
     hn_memory_free(graph->entries);
     hn_memory_free(graph->nodes);
+    hn_memory_free(graph->branches);
     hn_memory_free(graph);
 }
 
@@ -114,8 +118,8 @@ int32_t hn_graph_input(hn_graph *graph, const char *name, const hn_shape *shape,
         hn_error_set(error, HN_ERROR_TYPE, "input \"%s\" must be of the graph's dtype or integer", name);
         return -1;
     }
-    if (array_reserve(&graph->inputs, graph->input_count, &graph->input_capacity, sizeof *graph->inputs, error) ||
-        array_reserve(&graph->tensors, graph->tensor_count, &graph->tensor_capacity, sizeof *graph->tensors, error))
+    if (hn_graph_reserve(&graph->inputs, graph->input_count, &graph->input_capacity, sizeof *graph->inputs, error) ||
+        hn_graph_reserve(&graph->tensors, graph->tensor_count, &graph->tensor_capacity, sizeof *graph->tensors, error))
         return -1;
     char *copy = hn_graph_text_copy(name, error);
     if (!copy)
@@ -126,16 +130,6 @@ int32_t hn_graph_input(hn_graph *graph, const char *name, const hn_shape *shape,
 }
 
 /* ---- adding a node ---- */
-
-static hn_graph_node *layer_find(const hn_graph *graph, const char *layer, int32_t *position)
-{
-    for (int32_t i = 0; i < graph->node_count; i++)
-        if (strcmp(graph->nodes[i]->layer, layer) == 0) {
-            *position = i;
-            return graph->nodes[i];
-        }
-    return NULL;
-}
 
 static int attributes_equal(const hn_op *op, const hn_attribute *a, const hn_attribute *b)
 {
@@ -178,7 +172,7 @@ static hn_status entry_append(hn_graph *graph, const char *layer, const hn_entry
     int64_t size = hn_shape_size(&spec->shape);
     if (size < 0 || size > INT64_MAX / 16 - graph->parameter_count)
         return hn_error_set(error, HN_ERROR_VALUE, "layer \"%s\": %s is too large", layer, spec->name);
-    if (array_reserve(&graph->entries, graph->entry_count, &graph->entry_capacity, sizeof *graph->entries, error))
+    if (hn_graph_reserve(&graph->entries, graph->entry_count, &graph->entry_capacity, sizeof *graph->entries, error))
         return HN_ERROR_MEMORY;
     size_t length = strlen(layer) + strlen(spec->name) + 2;
     hn_entry *entry = hn_memory_allocate(1, sizeof *entry, error);
@@ -237,31 +231,34 @@ static hn_status node_append(hn_graph *graph, hn_graph_node *node, hn_error *err
     hn_tensor_info inputs[HN_MAX_INPUTS];
     hn_op_spec spec;
     hn_error inner = {.message = ""};
-    int32_t position = graph->node_count, entries = graph->entry_count;
+    int32_t number = graph->node_count, entries = graph->entry_count;
     for (int32_t i = 0; i < node->input_count; i++)
         inputs[i] = graph->tensors[node->inputs[i]];
     hn_status status = hn_op_describe(node->op, node->attributes, node->input_count, inputs, graph->dtype, &spec,
                                       &inner);
     if (status != HN_OK)
         return hn_error_set(error, status, "layer \"%s\": %s", node->layer, inner.message);
-    const hn_graph_node *first = layer_find(graph, node->layer, &position);
+    const hn_graph_node *first = hn_graph_layer_find(graph, node->layer, strlen(node->layer));
     if (first && (status = layer_check(graph, first, node, &spec, error)) != HN_OK)
         return status;
-    if (array_reserve(&graph->nodes, graph->node_count, &graph->node_capacity, sizeof *graph->nodes, error) ||
-        array_reserve(&graph->tensors, graph->tensor_count, &graph->tensor_capacity, sizeof *graph->tensors, error))
+    if ((!first && hn_graph_layer_reserve(graph, error)) ||
+        hn_graph_reserve(&graph->nodes, graph->node_count, &graph->node_capacity, sizeof *graph->nodes, error) ||
+        hn_graph_reserve(&graph->tensors, graph->tensor_count, &graph->tensor_capacity, sizeof *graph->tensors, error))
         return HN_ERROR_MEMORY;
-    node->layer_index = (uint32_t)position;
+    node->layer_index = first ? first->layer_index : (uint32_t)number;
     node->entry_count = spec.entry_count;
     for (int32_t i = 0; i < spec.entry_count; i++) {
         node->entries[i] = first ? first->entries[i] : graph->entry_count;
         if (!first && (status = entry_append(graph, node->layer, &spec.entries[i], error)) != HN_OK) {
-            hn_graph_truncate(graph, graph->node_count, graph->tensor_count, entries);
+            hn_graph_truncate(graph, number, graph->tensor_count, entries);
             return status;
         }
     }
     node->output = graph->tensor_count;
     graph->tensors[graph->tensor_count++] = (hn_tensor_info){spec.output, spec.output_dtype};
     graph->nodes[graph->node_count++] = node;
+    if (!first)
+        hn_graph_layer_add(graph, number);
     return HN_OK;
 }
 
@@ -294,7 +291,7 @@ hn_status hn_graph_output(hn_graph *graph, int32_t tensor, hn_error *error)
     if (tensor < 0 || tensor >= graph->tensor_count)
         return hn_error_set(error, HN_ERROR_VALUE, "output %d is tensor %d, which is not in the graph",
                             graph->output_count, tensor);
-    if (array_reserve(&graph->outputs, graph->output_count, &graph->output_capacity, sizeof *graph->outputs, error))
+    if (hn_graph_reserve(&graph->outputs, graph->output_count, &graph->output_capacity, sizeof *graph->outputs, error))
         return HN_ERROR_MEMORY;
     graph->outputs[graph->output_count++] = tensor;
     return HN_OK;

@@ -56,9 +56,11 @@ const hn_entry *hn_graph_entry(const hn_graph *graph, int32_t index)
 
 int32_t hn_graph_entry_find(const hn_graph *graph, const char *name)
 {
-    for (int32_t i = 0; name && i < graph->entry_count; i++)
-        if (strcmp(graph->entries[i]->name, name) == 0)
-            return i;
+    const char *slash = name ? strrchr(name, '/') : NULL; /* the layer's name may have some, the entry's has none */
+    const hn_graph_node *node = slash ? hn_graph_layer_find(graph, name, (size_t)(slash - name)) : NULL;
+    for (int32_t i = 0; node && i < node->entry_count; i++)
+        if (strcmp(graph->entries[node->entries[i]]->spec.name, slash + 1) == 0)
+            return node->entries[i];
     return -1;
 }
 
