@@ -25,6 +25,11 @@ def test_every_chunk_runs_once(tmp_path: Path) -> None:
     assert {part: checked(path, part) for part in POOL_JOBS} == POOL_JOBS
 
 
+def test_a_thread_may_not_claim_what_it_reads(tmp_path: Path) -> None:
+    """However many locks it reads at a time: it would wait for itself."""
+    assert checked(program("tests/c/locks.c", tmp_path)) >= 20_000
+
+
 def make_hyper(dtype: str = "float32") -> hn.HyperModel:
     hn.utils.set_random_seed(3)
     inputs = hn.layers.Input((20,), dtype=dtype)

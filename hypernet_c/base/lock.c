@@ -53,17 +53,20 @@ static void enter(hn_lock *lock)
 /* ---- what this thread reads ---- */
 
 /* So that a writer does not wait for itself: code that runs inside a reading call (a signal handler) may want to write.
-   Calls nested deeper than this are not known. */
+   Of reads beyond this many only the number is known, and while there are any, this thread counts as reading all. */
 enum { READS_KNOWN = 16 };
 static _Thread_local struct {
     const hn_lock *locks[READS_KNOWN];
     int count;
+    int64_t unknown;
 } reads;
 
 static void reads_add(const hn_lock *lock)
 {
     if (reads.count < READS_KNOWN)
         reads.locks[reads.count++] = lock;
+    else
+        reads.unknown++;
 }
 
 static void reads_remove(const hn_lock *lock)
@@ -73,10 +76,13 @@ static void reads_remove(const hn_lock *lock)
             reads.locks[i] = reads.locks[--reads.count];
             return;
         }
+    reads.unknown--;
 }
 
-static int reads_have(const hn_lock *lock)
+static int reads_may_have(const hn_lock *lock)
 {
+    if (reads.unknown > 0)
+        return 1;
     for (int i = 0; i < reads.count; i++)
         if (reads.locks[i] == lock)
             return 1;
@@ -146,7 +152,7 @@ void hn_lock_read_end(hn_lock *lock)
 
 hn_status hn_lock_claim(hn_lock *lock, hn_error *error)
 {
-    if (reads_have(lock))
+    if (reads_may_have(lock))
         return hn_error_set(error, HN_ERROR_RUNTIME, "a call that reads these parameters is interrupted by this one "
                             "(from a signal handler, say); write when it has ended");
     enter(lock);

@@ -15,7 +15,7 @@ void hn_lock_read_begin(hn_lock *lock);
 void hn_lock_read_end(hn_lock *lock);
 
 /* Claims the right to write, for a whole step; HN_ERROR_RUNTIME at once if somebody holds it, or if this thread is
-   reading. Other readers go on. */
+   reading (or reads so many other locks that it cannot tell). Other readers go on. */
 hn_status hn_lock_claim(hn_lock *lock, hn_error *error);
 void hn_lock_release(hn_lock *lock);
 
