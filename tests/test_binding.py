@@ -682,8 +682,11 @@ def test_slots_are_live():
     np.testing.assert_allclose(slots[0], 0.1, rtol=1e-6)
     slots[0][...] = 0.5
     np.testing.assert_array_equal(optimizer.slots[0], slots[0])
-    optimizer.step = 9
-    assert optimizer.step == 9
+    for step in (2**53, 9):
+        optimizer.step = step
+        optimizer.apply(weights, np.ones(3, np.float32), 0.1, 1.0)
+        assert optimizer.step == step + 1 and np.isfinite(weights).all()
+    slots[0][...] = 0.5
     del optimizer
     gc.collect()
     assert (slots[0] == 0.5).all()

@@ -198,6 +198,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "an optimizer of integers": (
         lambda: _core.Optimizer("sgd", (0.0,) * 4, 0.0, OFF, OFF, OFF, [], "int64"), ValueError, "received int64",
     ),
+    "a step that doubles do not count to": (lambda: setattr(adam(), "step", 2**53 + 1), ValueError, r"at most 2\*\*53"),
     "a step that is deleted": (set_step_deleted, AttributeError, "cannot be deleted"),
     "a write of another dtype": (lambda: _core.Store(3, "float32").write(0, np.ones(3)), TypeError, "contiguous array"),
     "a write behind the end": (
@@ -213,6 +214,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "an order of rows that are not there": (lambda: batches(order=np.array([0, 2])), ValueError, "from 0 to 1"),
     "an order that is too short": (lambda: batches(order=np.array([0])), ValueError, "must hold 2 numbers"),
     "more batches than rows": (lambda: batches(steps=3), ValueError, "2 rows are no 3 batches of 1 rows"),
+    "calls that 64 bits do not count to": (lambda: batches(call=2**63 - 2), ValueError, "too large to count 2 steps"),
     "arguments that are no tuple": (lambda: batches(before=3), TypeError, "are tuples"),
     "too few rates": (lambda: batches(rates=(0.1,)), ValueError, "too few rates"),
     # functions
