@@ -209,6 +209,42 @@ def test_arrays_cannot_be_resized_while_batches_are_taken_from_them(what, part):
     callback.array.resize((1,), refcheck=False)  # afterwards it can
 
 
+# ---- objects that no model has, but Python code can make ----
+ITSELF = """
+from hypernet import _core
+model, left, right = _core.Callable(), _core.Callable(), _core.Callable()
+model._direct, left._direct, right._direct = model, right, left
+for call in (lambda: model(1), lambda: left(1), lambda: right(1, training=False)):
+    try:
+        call()
+    except RecursionError:
+        continue
+    raise AssertionError("no RecursionError")
+"""
+CHAIN = """
+from hypernet import _core
+for kind, links in ((_core.Callable, 500_000), (type("Model", (_core.Callable,), {}), 100_000)):
+    last = None
+    for _ in range(links):
+        link = kind()
+        link._direct, last = last, link
+    del link, last
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(ITSELF, id="a model that calls itself"),
+        pytest.param(CHAIN, id="a chain of models that ends at once"),
+    ],
+)
+def test_objects_in_states_that_no_model_has(code):
+    """Calls that lead back to themselves and chains of any length are answered or refused; the process goes on."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"
+
+
 def test_slots_are_those_of_the_matrix():
     """What is left out of the huge arrays is there to be left out."""
     slots = array_calls.slots()

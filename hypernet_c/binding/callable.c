@@ -71,7 +71,7 @@ static PyObject *callable_call(PyObject *self, PyObject *args, PyObject *keyword
 {
     PyObject *direct = is_ordinary(args, keywords) ? direct_take((CallableObject *)self) : NULL;
     if (direct) {
-        PyObject *result = Py_TYPE(direct)->tp_call(direct, args, NULL);
+        PyObject *result = PyObject_Call(direct, args, NULL); /* which bounds the depth: it may lead back to us */
         Py_DECREF(direct);
         if (result || !is_refusal())
             return result;
@@ -96,13 +96,16 @@ static int callable_clear(PyObject *self)
     return 0;
 }
 
+/* A chain of any length may end at once, hence the trashcan. */
 static void callable_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, callable_dealloc)
     callable_clear(self);
     type->tp_free(self);
     Py_DECREF(type);
+    Py_TRASHCAN_END
 }
 
 static PyGetSetDef properties[] = {
