@@ -230,6 +230,30 @@ for kind, links in ((_core.Callable, 500_000), (type("Model", (_core.Callable,),
         link._direct, last = last, link
     del link, last
 """
+RELEASED = """
+import pathlib, tempfile
+import numpy as np
+from hypernet import _core
+view = memoryview(bytearray(100))
+view.release()
+assert _core.store_of(view) is None
+try:
+    _core.write_file(str(pathlib.Path(tempfile.mkdtemp()) / "never"), {"a": view}, {})
+except TypeError:
+    pass
+else:
+    raise AssertionError("no TypeError")
+store = _core.Store(100, "float32")
+base = memoryview(store.view(0, (100,)))
+array = np.asarray(base)
+assert _core.store_of(array) is store and _core.store_of(base) is None
+base.release()
+assert _core.store_of(array) is store  # which has a view of its own
+array.base.release()
+del store, base
+junk = [bytes(200) for _ in range(1000)]
+assert _core.store_of(array) is None
+"""
 
 
 @pytest.mark.parametrize(
@@ -237,10 +261,12 @@ for kind, links in ((_core.Callable, 500_000), (type("Model", (_core.Callable,),
     [
         pytest.param(ITSELF, id="a model that calls itself"),
         pytest.param(CHAIN, id="a chain of models that ends at once"),
+        pytest.param(RELEASED, id="a released memoryview"),
     ],
 )
 def test_objects_in_states_that_no_model_has(code):
-    """Calls that lead back to themselves and chains of any length are answered or refused; the process goes on."""
+    """Calls that lead back to themselves, chains of any length and released views are answered or refused; the process
+    goes on."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"
 
