@@ -254,6 +254,51 @@ del store, base
 junk = [bytes(200) for _ in range(1000)]
 assert _core.store_of(array) is None
 """
+HALF_MADE = """
+import gc
+import numpy as np
+from hypernet import _core
+
+graph = _core.Graph("float32")
+x = graph.input("x", (3,), "float32")
+graph.output(graph.add("dense", "layer", {"units": 2}, [x]))
+store, seen = _core.Store(8, "float32"), []
+
+def look():
+    seen.append([found for found in gc.get_objects() if type(found) in (_core.Network, _core.Hyper)])
+    for found in seen[-1]:
+        if type(found) is _core.Network:
+            found.predict((np.zeros((4, 3), "float32"),), None, False, 0, 0)
+
+class Offset:
+    def __init__(self, number):
+        self.number = number
+    def __index__(self):
+        look()
+        return self.number
+
+class Flag:
+    def __bool__(self):
+        look()
+        return True
+
+class Bad:
+    def __index__(self):
+        raise KeyError
+    __bool__ = __index__
+
+network = _core.Network(graph, store, [Offset(0), Offset(6)])
+hyper = _core.Hyper(None, network, [Flag(), Flag()], None, None)
+assert [[type(found) for found in there] for there in seen] == [[], [], [_core.Network], [_core.Network]]
+assert gc.is_tracked(network) and gc.is_tracked(hyper)
+for make in (lambda: _core.Network(graph, store, [0, Bad()]), lambda: _core.Hyper(None, network, [1, Bad()], None, None)):
+    try:
+        make()
+    except KeyError:
+        continue
+    raise AssertionError("no KeyError")
+assert network.predict((np.ones((4, 3), "float32"),), None, False, 0, 0)[0].shape == (4, 2)
+"""
 
 
 @pytest.mark.parametrize(
@@ -262,11 +307,12 @@ assert _core.store_of(array) is None
         pytest.param(ITSELF, id="a model that calls itself"),
         pytest.param(CHAIN, id="a chain of models that ends at once"),
         pytest.param(RELEASED, id="a released memoryview"),
+        pytest.param(HALF_MADE, id="a model that is found before it is made"),
     ],
 )
 def test_objects_in_states_that_no_model_has(code):
-    """Calls that lead back to themselves, chains of any length and released views are answered or refused; the process
-    goes on."""
+    """Calls that lead back to themselves, chains of any length, released views and models under construction are
+    answered or refused; the process goes on."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"
 

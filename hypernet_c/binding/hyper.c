@@ -187,12 +187,15 @@ static PyObject *hyper_new(PyTypeObject *type, PyObject *args, PyObject *keyword
     HyperObject *self = (HyperObject *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
+    PyObject_GC_UnTrack(self); /* the arguments' own code runs below, and could find it half made */
     self->generator = generator == Py_None ? NULL : (NetworkObject *)Py_NewRef(generator);
     self->target = (NetworkObject *)Py_NewRef(target);
-    if (parts_take(self, args) == 0 && stores_take(self) == 0 && compile_early(self) == 0)
-        return (PyObject *)self;
-    Py_DECREF(self);
-    return NULL;
+    if (parts_take(self, args) < 0 || stores_take(self) < 0 || compile_early(self) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    PyObject_GC_Track(self);
+    return (PyObject *)self;
 }
 
 static int hyper_traverse(PyObject *object, visitproc visit, void *arg)
