@@ -1,8 +1,10 @@
 """Files, pickle, deepcopy: what comes back is what was there."""
 
 import copy
+import errno
 import os
 import pickle
+import re
 import subprocess
 import sys
 
@@ -380,3 +382,65 @@ def test_copies_of_weights_are_independent(way):
     assert all(np.array_equal(weight.numpy(), array) for weight, array in zip(kept, before, strict=True))
     kept[0].assign(kept[0].numpy() + 2)
     assert np.array_equal(kept[0].numpy(), before[0] + 2) and np.array_equal(model.weights[0].numpy(), before[0] + 1)
+
+
+def looped(folder):
+    os.symlink(folder / "loop.safetensors", folder / "loop.safetensors")
+    return folder / "loop.safetensors"
+
+
+def locked(folder):
+    plain()[0].save(folder / "locked.safetensors")
+    os.chmod(folder / "locked.safetensors", 0)
+    return folder / "locked.safetensors"
+
+
+def folded(folder):
+    os.mkdir(folder / "folder.safetensors")
+    return folder / "folder.safetensors"
+
+
+def beneath_a_file(folder):
+    (folder / "file").write_text("")
+    return folder / "file" / "m.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "number", "acts"),
+    [
+        (lambda folder: folder / "m.safetensors", FileNotFoundError, errno.ENOENT, "load"),
+        (lambda folder: folder / "none" / "m.safetensors", FileNotFoundError, errno.ENOENT, "save load"),
+        (folded, IsADirectoryError, errno.EISDIR, "save load"),
+        (beneath_a_file, NotADirectoryError, errno.ENOTDIR, "save load"),
+        (looped, OSError, errno.ELOOP, "load"),
+        (lambda folder: folder / f"{'m' * 300}.safetensors", OSError, errno.ENAMETOOLONG, "save load"),
+        pytest.param(
+            locked,
+            PermissionError,
+            errno.EACCES,
+            "save load",
+            marks=pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may do anything"),
+        ),
+    ],
+)
+def test_the_systems_reason_is_an_exception_of_its_own(place, error, number, acts, tmp_path):
+    """As of `open`: the class, errno and filename of Python's, and our words about what could not be done."""
+    path, (model, _) = place(tmp_path), plain()
+    calls = {"load": [hn.saving.load_model, model.load_weights], "save": [model.save, model.save_weights]}
+    for what in acts.split():
+        words = {"load": "could not open", "save": "could not write"}[what]
+        for call in calls[what]:
+            with pytest.raises(
+                error, match=rf"^\[Errno {number}\] {words} .*{re.escape(os.strerror(number))}"
+            ) as raised:
+                call(path)
+            assert type(raised.value) is error
+            assert (raised.value.errno, raised.value.filename) == (number, str(path))
+
+
+def test_an_error_that_is_not_the_systems_has_no_number(tmp_path):
+    """A named pipe can be opened; it is hypernet that refuses it."""
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    with pytest.raises(OSError, match=r"it is not a regular file$") as raised:
+        hn.saving.load_model(tmp_path / "pipe.safetensors")
+    assert raised.value.errno is None

@@ -33,7 +33,20 @@ struct hn_file_writer {
 /* "<what> '<path>': <the system's reason>" */
 static hn_status system_error(hn_error *error, const char *what, const char *path)
 {
-    return hn_error_set(error, HN_ERROR_OS, "%s '%s': %s", what, path, strerror(errno));
+    int number = errno;
+    hn_error_set(error, HN_ERROR_OS, "%s '%s': %s", what, path, strerror(number));
+    if (error)
+        error->number = number;
+    return HN_ERROR_OS;
+}
+
+/* A directory is one to the system, too; about other kinds of things it has no opinion. */
+static hn_status irregular(hn_error *error, const char *what, const char *path, mode_t mode)
+{
+    if (!S_ISDIR(mode))
+        return hn_error_set(error, HN_ERROR_OS, "%s '%s': it is not a regular file", what, path);
+    errno = EISDIR;
+    return system_error(error, what, path);
 }
 
 static hn_status cancelled(hn_error *error, const char *what, const char *path)
@@ -63,8 +76,7 @@ static int regular_open(const char *path, uint64_t *bytes, hn_error *error)
     if (fstat(descriptor, &status) != 0) {
         system_error(error, "could not open", path);
     } else if (!S_ISREG(status.st_mode)) {
-        hn_error_set(error, HN_ERROR_OS, "could not open '%s': %s", path,
-                     S_ISDIR(status.st_mode) ? strerror(EISDIR) : "it is not a regular file");
+        irregular(error, "could not open", path, status.st_mode);
     } else {
         *bytes = (uint64_t)status.st_size;
         return descriptor;
@@ -198,8 +210,7 @@ static hn_status permissions_copy(const hn_file_writer *writer, hn_error *error)
     if (stat(writer->path, &status) != 0)
         return HN_OK;
     if (!S_ISREG(status.st_mode))
-        return hn_error_set(error, HN_ERROR_OS, "could not write '%s': %s", writer->path,
-                            S_ISDIR(status.st_mode) ? strerror(EISDIR) : "it is not a regular file");
+        return irregular(error, "could not write", writer->path, status.st_mode);
     if (access(writer->path, W_OK) != 0 || fchmod(writer->descriptor, status.st_mode & 0777) != 0)
         return system_error(error, "could not write", writer->path);
     return HN_OK;

@@ -10,7 +10,8 @@
 typedef struct hn_file hn_file;               /* a file being read */
 typedef struct hn_file_writer hn_file_writer; /* a file being written, not yet in its place */
 
-/* Opens a regular file and tells its size. HN_ERROR_OS names the path and the system's reason. NULL on error. */
+/* Opens a regular file and tells its size. HN_ERROR_OS names the path and the system's reason, and has its
+   errno. NULL on error. */
 hn_file *hn_file_open(const char *path, uint64_t *bytes, hn_error *error);
 
 /* The next `bytes` bytes; HN_ERROR_OS if the file ends before. */

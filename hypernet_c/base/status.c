@@ -11,6 +11,7 @@ hn_status hn_error_set(hn_error *error, hn_status status, const char *format, ..
         (void)vsnprintf(error->message, sizeof error->message, format, arguments);
         va_end(arguments);
         error->status = status;
+        error->number = 0;
     }
     return status;
 }

@@ -14,9 +14,11 @@ typedef enum hn_status {
     HN_CANCELLED              /* the caller's cancel callback asked to stop (KeyboardInterrupt) */
 } hn_status;
 
-/* What went wrong, in words: what was expected, what came, where. Filled only when a call fails. */
+/* What went wrong, in words: what was expected, what came, where. Filled only when a call fails. `number` is the errno
+   of the system's call that failed, with HN_ERROR_OS, and 0 where none did. */
 typedef struct hn_error {
     hn_status status;
+    int number;
     char message[1000];
 } hn_error;
 

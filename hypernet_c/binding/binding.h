@@ -55,6 +55,8 @@ typedef char binding_mutex;
 void error_raise(const hn_error *error);
 /* The same for functions that return objects. */
 PyObject *error_object(const hn_error *error);
+/* The same for a file: the OSError has errno and filename. */
+PyObject *file_error_object(const hn_error *error, PyObject *path);
 /* TypeError unless a function got exactly `expected` arguments. */
 int arguments_check(const char *function, Py_ssize_t given, Py_ssize_t expected);
 /* The same for a constructor, which takes no keywords either. */

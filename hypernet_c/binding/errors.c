@@ -15,16 +15,33 @@ static PyObject *exception_of(hn_status status)
     }
 }
 
+/* A message that was cut may end within a character. */
+static PyObject *message_of(const hn_error *error)
+{
+    return PyUnicode_DecodeUTF8(error->message, (Py_ssize_t)strlen(error->message), "replace");
+}
+
 void error_raise(const hn_error *error)
 {
     if (error->status == HN_CANCELLED && PyErr_Occurred())
         return;
-    /* A message that was cut may end within a character. */
-    PyObject *message = PyUnicode_DecodeUTF8(error->message, (Py_ssize_t)strlen(error->message), "replace");
+    PyObject *message = message_of(error);
     if (!message)
         return;
     PyErr_SetObject(exception_of(error->status), message);
     Py_DECREF(message);
+}
+
+PyObject *file_error_object(const hn_error *error, PyObject *path)
+{
+    if (error->status != HN_ERROR_OS || error->number == 0)
+        return error_object(error);
+    PyObject *message = message_of(error);
+    PyObject *arguments = message ? Py_BuildValue("iNO", error->number, message, path) : NULL;
+    if (arguments)
+        PyErr_SetObject(PyExc_OSError, arguments); /* it chooses FileNotFoundError and its like by the number */
+    Py_XDECREF(arguments);
+    return NULL;
 }
 
 PyObject *error_object(const hn_error *error)

@@ -93,7 +93,7 @@ static PyObject *read_file(PyObject *module, PyObject *argument)
     gil_acquire(&gil);
     Py_DECREF(path);
     if (!file)
-        return error_object(&error);
+        return file_error_object(&error, argument);
     PyObject *result = contents_tuple(file);
     hn_tensor_file_free(file);
     return result;
@@ -265,7 +265,7 @@ static PyObject *write_file(PyObject *module, PyObject *const *args, Py_ssize_t 
     Py_DECREF(path);
     contents_drop(&contents);
     if (status != HN_OK)
-        return error_object(&error);
+        return file_error_object(&error, args[0]);
     Py_RETURN_NONE;
 }
 

@@ -261,7 +261,7 @@ def load_model(
     ValueError
         The file is damaged, is none of hypernet's, or is of a newer format.
     OSError
-        It cannot be read.
+        It cannot be read: FileNotFoundError, PermissionError, ..., by the system's reason, with `errno` and `filename`.
 
     Examples
     --------

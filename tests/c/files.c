@@ -11,6 +11,7 @@
 #include "files/byte_order.h"
 #include "files/checksum.h"
 #include "files/json.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <locale.h>
 #include <math.h>
@@ -303,9 +304,11 @@ static void test_writer_refuses(const char *directory)
     one = tensors[0];
     one.data = NULL;
     CHECK(hn_tensor_file_write(path, &one, 1, NULL, 0, NULL) == HN_ERROR_VALUE);
+    CHECK(error.number == 0);
     CHECK(hn_tensor_file_write(path_in(directory, "none/x.safetensors"), tensors, 1, NULL, 0, &error) == HN_ERROR_OS);
-    CHECK(hn_tensor_file_write(directory, tensors, 1, NULL, 0, &error) == HN_ERROR_OS);
-    CHECK(hn_tensor_file_read(directory, &error) == NULL && error.status == HN_ERROR_OS);
+    CHECK(error.number == ENOENT);
+    CHECK(hn_tensor_file_write(directory, tensors, 1, NULL, 0, &error) == HN_ERROR_OS && error.number == EISDIR);
+    CHECK(hn_tensor_file_read(directory, &error) == NULL && error.status == HN_ERROR_OS && error.number == EISDIR);
     CHECK(hn_tensor_file_read(path_in(directory, "none"), NULL) == NULL);
     CHECK(hn_memory_live_blocks() == 0);
 }
