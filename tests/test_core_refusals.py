@@ -199,6 +199,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: _core.Optimizer("sgd", (0.0,) * 4, 0.0, OFF, OFF, OFF, [], "int64"), ValueError, "received int64",
     ),
     "a step that doubles do not count to": (lambda: setattr(adam(), "step", 2**53 + 1), ValueError, r"at most 2\*\*53"),
+    "a step beyond all counting": (lambda: setattr(adam(), "step", 2**53 + 1), ValueError, r"at most 2\*\*53"),
     "a step that is deleted": (set_step_deleted, AttributeError, "cannot be deleted"),
     "a write of another dtype": (lambda: _core.Store(3, "float32").write(0, np.ones(3)), TypeError, "contiguous array"),
     "a write behind the end": (
@@ -216,6 +217,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "more batches than rows": (lambda: batches(steps=3), ValueError, "2 rows are no 3 batches of 1 rows"),
     "calls that 64 bits do not count to": (lambda: batches(call=2**63 - 2), ValueError, "too large to count 2 steps"),
     "arguments that are no tuple": (lambda: batches(before=3), TypeError, "are tuples"),
+    "calls that cannot be counted": (lambda: batches(call=2**63 - 1), ValueError, "too large to count 2 steps"),
     "too few rates": (lambda: batches(rates=(0.1,)), ValueError, "too few rates"),
     # functions
     "a function of integers": (lambda: _core.map_forward("tanh", (), np.arange(3)), TypeError, "float32 or float64"),
