@@ -239,6 +239,16 @@ def test_a_write_that_cannot_be_done_writes_nothing(bad):
         store.release()
 
 
+def test_a_write_under_a_claim_that_nobody_has():
+    store, write = _core.Store(4, "float32"), np.ones(4, np.float32)
+    with pytest.raises(RuntimeError, match="claim them first"):
+        _core.write_all([(store, 0, write)], True)
+    store.claim()
+    _core.write_all([(store, 0, write)], True)
+    store.release()
+    assert store.version == 1 and store.view(0, (4,)).all()
+
+
 def at_once(*works) -> list[BaseException]:
     """Runs functions in threads of their own, which begin together; what they raised."""
     start, raised = threading.Barrier(len(works)), []

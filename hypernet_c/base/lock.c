@@ -150,11 +150,29 @@ void hn_lock_read_end(hn_lock *lock)
     pthread_mutex_unlock(&lock->mutex);
 }
 
-hn_status hn_lock_claim(hn_lock *lock, hn_error *error)
+/* Whoever reads would wait for itself. */
+static hn_status check_not_reading(const hn_lock *lock, hn_error *error)
 {
     if (reads_may_have(lock))
         return hn_error_set(error, HN_ERROR_RUNTIME, "a call that reads these parameters is interrupted by this one "
                             "(from a signal handler, say); write when it has ended");
+    return HN_OK;
+}
+
+hn_status hn_lock_check_claim(hn_lock *lock, hn_error *error)
+{
+    enter(lock);
+    int claimed = lock->claimed;
+    pthread_mutex_unlock(&lock->mutex);
+    if (!claimed)
+        return hn_error_set(error, HN_ERROR_RUNTIME, "these parameters have no writer: claim them first");
+    return check_not_reading(lock, error);
+}
+
+hn_status hn_lock_claim(hn_lock *lock, hn_error *error)
+{
+    if (check_not_reading(lock, error) != HN_OK)
+        return HN_ERROR_RUNTIME;
     enter(lock);
     int taken = lock->claimed;
     lock->claimed = 1;

@@ -19,6 +19,9 @@ void hn_lock_read_end(hn_lock *lock);
 hn_status hn_lock_claim(hn_lock *lock, hn_error *error);
 void hn_lock_release(hn_lock *lock);
 
+/* For who says to hold the claim: HN_ERROR_RUNTIME if nobody does, or if this thread is reading. */
+hn_status hn_lock_check_claim(hn_lock *lock, hn_error *error);
+
 /* Exclusive access for the holder of the claim: waits until the readers are gone; new ones let it go first for some
    milliseconds. */
 void hn_lock_write_begin(hn_lock *lock);

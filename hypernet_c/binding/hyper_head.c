@@ -69,12 +69,13 @@ static PyArrayObject *theta_array(hyper_call *call, PyObject *out)
     const HyperObject *hyper = call->hyper;
     const hn_shape sample = {1, {hyper->generated_count}};
     int32_t taken = call->held.count;
-    PyArrayObject *array = out == Py_None ? array_new(&call->held, hyper->target->dtype, &call->conditions_lead, &sample)
-                                          : array_use_out(&call->held, out, hyper->target->dtype,
-                                                          &call->conditions_lead, &sample, (role){"out", 0});
+    const lead *lead = &call->conditions_lead;
+    hn_dtype dtype = hyper->target->dtype;
+    PyArrayObject *array = out == Py_None ? array_new(&call->held, dtype, lead, &sample)
+                                          : array_use_out(&call->held, out, dtype, lead, &sample, (role){"out", 0});
     if (!array)
         return NULL;
-    hn_view view = array_view(array, &call->conditions_lead, hyper->generated_count);
+    hn_view view = array_view(array, lead, hyper->generated_count);
     call->theta = view.data;
     call->theta_stride = view.group_stride;
     if (out == Py_None)

@@ -62,6 +62,11 @@ static int writes_take(const binding_state *state, writes *self, PyObject *tuple
             return -1;
         store_add(self, self->list[self->held].store);
     }
+    for (Py_ssize_t i = 0; claimed && i < self->store_count; i++)
+        if (hn_lock_check_claim(self->stores[i]->lock, &error) != HN_OK) {
+            error_raise(&error);
+            return -1;
+        }
     while (!claimed && self->claimed < self->store_count) {
         if (store_claim(self->stores[self->claimed]) < 0)
             return -1;
@@ -92,7 +97,9 @@ static PyObject *write_all(PyObject *module, PyObject *const *args, Py_ssize_t c
     if (arguments_check("write_all", count, 2) < 0)
         return NULL;
     int claimed = PyObject_IsTrue(args[1]);
-    PyObject *tuple = claimed < 0 ? NULL : sequence_take(args[0], "writes must be a sequence of (store, offset, array)");
+    if (claimed < 0)
+        return NULL;
+    PyObject *tuple = sequence_take(args[0], "writes must be a sequence of (store, offset, array)");
     if (!tuple)
         return NULL;
     int good = writes_take(PyModule_GetState(module), &self, tuple, claimed) == 0;

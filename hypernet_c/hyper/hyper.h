@@ -39,7 +39,7 @@ typedef struct hn_hyper_run {
     const hn_view *output_gradients;
     const hn_view *condition_gradients;    /* like conditions; data NULL: not wanted; the array may be NULL */
     const hn_view *input_gradients;        /* like inputs; shared rows: the sum over groups; the array may be NULL */
-    void *theta_gradient;                  /* for given theta: (groups, P) or, where theta_stride is 0, their sum; or NULL */
+    void *theta_gradient;                  /* for given theta: (groups, P), or the sum if theta_stride is 0; or NULL */
     int64_t theta_gradient_stride;         /* elements from group to group; not read where theta_stride is 0 */
     hn_step_sums *sums;                    /* overwritten. activity is to be divided by groups x rows (the generator's
                                               penalties, of one row a group, count `rows` times); may be NULL */
