@@ -176,13 +176,14 @@ typedef struct hn_kernels {
        8 eps |dy| (|f'| + |v f''|), v being what is read: slopes that are differences, like 1 - y^2, pass through 0. */
     void (*map_backward)(hn_map map, const double *params, int64_t n, const void *xy, const void *dy, void *dx);
 
-    /* y = exp(x - max) / sum(exp(x - max)) of each row, within eps y (|x - max| + cols + 8); in place allowed. */
+    /* y = exp(x - max) / sum(exp(x - max)) of each row, within eps y (|x - max| + c), c = min(cols, 80) + 8; in place
+       allowed. */
     void (*softmax_forward)(int64_t rows, int64_t cols, const void *x, void *y);
-    /* dx = y * (dy - sum(dy * y)), within eps y (2 |dy| + (cols + 8) sum|dy y|); dx may be dy. */
+    /* dx = y * (dy - sum(dy * y)), within eps y (2 |dy| + c sum|dy y|); dx may be dy. */
     void (*softmax_backward)(int64_t rows, int64_t cols, const void *y, const void *dy, void *dx);
-    /* y = x - max - log(sum(exp(x - max))), within eps (2 |x - max| + |y + |x - max|| + cols + 8); in place allowed. */
+    /* y = x - max - log(sum(exp(x - max))), within eps (2 |x - max| + |y + |x - max|| + c); in place allowed. */
     void (*log_softmax_forward)(int64_t rows, int64_t cols, const void *x, void *y);
-    /* dx = dy - exp(y) * sum(dy), within eps (|dy| + (cols + 8) exp(y) sum|dy|); dx may be dy. */
+    /* dx = dy - exp(y) * sum(dy), within eps (|dy| + c exp(y) sum|dy|); dx may be dy. */
     void (*log_softmax_backward)(int64_t rows, int64_t cols, const void *y, const void *dy, void *dx);
 
     /* y[i] = a[i * a_step] op b[i * b_step], or y[i] += a * b for MULTIPLY_ADD; steps are 0 or 1; y may be a or b
@@ -190,7 +191,7 @@ typedef struct hn_kernels {
     void (*binary)(hn_binary op, int64_t n, const void *a, int64_t a_step, const void *b, int64_t b_step, void *y);
     /* y = alpha * x (accumulate: y += alpha * x); y may be x. */
     void (*scale)(int64_t n, double alpha, const void *x, int accumulate, void *y);
-    /* out[j] (+)= sum over rows of a[i, j], rows in order of blocks fixed by `rows`. */
+    /* out[j] (+)= sum over rows of a[i, j], in blocks of 256 rows, within eps (min(rows, 256) + 4) sum|a|. */
     void (*column_sum)(int64_t rows, int64_t cols, const void *a, int64_t lda, int accumulate, void *out);
     /* sum a[i] * b[i], summed in blocks fixed by n, in double. b = NULL: sum a[i]. */
     double (*dot)(int64_t n, const void *a, const void *b);
@@ -203,10 +204,11 @@ typedef struct hn_kernels {
                         int64_t ld);
 
     /* y = gamma * (x - mean) * rstd + beta for each row; variance is the mean of squared deviations (two passes),
-       rstd = 1 / sqrt(variance + epsilon). gamma, beta: T (cols,) or NULL. mean, rstd: T (rows,), may be NULL. */
+       rstd = 1 / sqrt(variance + epsilon). gamma, beta: T (cols,) or NULL. mean, rstd: T (rows,), may be NULL. What T
+       cannot hold of the mean is taken into account: rows of equal numbers give beta, however large they are. */
     void (*layer_norm_forward)(int64_t rows, int64_t cols, double epsilon, const void *x, const void *gamma,
                                const void *beta, void *y, void *mean, void *rstd);
-    /* xh = (x - mean) rstd; h = dy * gamma; dx = rstd (h - mean(h) - xh mean(h xh)). dgamma += sum over rows of
+    /* `mean` as forward gave it; xh = (x - mean(x)) rstd; h = dy * gamma; dx = rstd (h - mean(h) - xh mean(h xh)). dgamma += sum over rows of
        dy * xh, dbeta += sum of dy. dx, dgamma, dbeta may be NULL; dx may be dy. */
     void (*layer_norm_backward)(int64_t rows, int64_t cols, const void *x, const void *gamma, const void *mean,
                                 const void *rstd, const void *dy, void *dx, void *dgamma, void *dbeta);

@@ -39,6 +39,12 @@ static double row_largest(const test *t, const void *x, int64_t first, int64_t c
     return largest;
 }
 
+/* Roundings of a sum of `cols`: at most 64 in a lane and 16 of lanes; beyond that blocks are added in double. */
+static double sum_terms(int64_t cols)
+{
+    return (double)(cols < 80 ? cols : 80);
+}
+
 /* y = e / sum: x - max is rounded (eps / 2 |x - max|), then exp, a sum of `cols`, a division. In log-softmax the same
    difference, log(sum) and their difference are rounded, and the sum's error counts as it is. */
 static void check_softmax_forward(const test *t, const void *x, int64_t rows, int64_t cols, int logarithm)
@@ -55,8 +61,8 @@ static void check_softmax_forward(const test *t, const void *x, int64_t rows, in
         if (i % cols == 0)
             largest = row_largest(t, x, i, cols);
         double wanted = get(t, expected, i), off = fabs(get(t, x, i) - largest);
-        double sum = fabs(wanted + off) + (double)cols + 8;
-        double bound = logarithm ? 2 * off + sum : fabs(wanted) * (off + (double)cols + 8);
+        double sum = fabs(wanted + off) + sum_terms(cols) + 8;
+        double bound = logarithm ? 2 * off + sum : fabs(wanted) * (off + sum_terms(cols) + 8);
         if (!isfinite(off))
             bound = 0; /* 0 or nan */
         compare(t, "y", i, get(t, y, i), wanted, t->twin * (t->epsilon * bound + t->smallest));
@@ -114,7 +120,7 @@ static void test_softmax_backward(const test *t, int64_t rows, int64_t cols, int
     (logarithm ? kernels->log_softmax_backward : kernels->softmax_backward)(rows, cols, y, over, over);
     (logarithm ? reference->log_softmax_backward : reference->softmax_backward)(rows, cols, y, dy, expected);
     same_bits(t, "dx over dy", dx, over, n);
-    double sum = 0, terms = (double)cols + 8;
+    double sum = 0, terms = sum_terms(cols) + 8;
     for (int64_t i = 0; i < n; i++) {
         if (i % cols == 0)
             sum = row_magnitude(t, dy, logarithm ? NULL : y, i, cols);
@@ -145,28 +151,30 @@ static void test_column_sum(const test *t, int64_t rows, int64_t cols)
         double sum = accumulate ? fabs(get(t, other, j)) : 0;
         for (int64_t i = 0; i < rows; i++)
             sum += fabs(get(t, a, i * ld + j));
-        compare(t, "sum", j, get(t, out, j), get(t, expected, j), t->twin * ((double)rows + 3) * t->epsilon * sum);
+        compare(t, "sum", j, get(t, out, j), get(t, expected, j), t->twin * ((double)(rows < 256 ? rows : 256) + 4) * t->epsilon * sum);
     }
     array_check(t, OUT);
 }
 
-/* What rounding leaves of a row of layer normalisation: the mean is off by `center`, relatively rstd by `scale`. */
+/* What rounding leaves of a row of layer normalisation: relatively rstd is off by `scale`, the mean by `center`, after
+   a first mean in T that is off by `drift`. */
 typedef struct row_error {
-    double center, scale, spread; /* spread: mean |x - mean| */
+    double drift, center, scale;
 } row_error;
 
 static row_error row_errors(const test *t, const void *x, int64_t first, int64_t cols, double mean, double rstd)
 {
-    row_error error = {0, 0, 0};
-    double terms = (double)cols + 4;
+    double size = 0, spread = 0, square = 0, terms = (sum_terms(cols) + 4) * t->epsilon * t->twin;
     for (int64_t j = first; j < first + cols; j++) {
-        error.center += fabs(get(t, x, j)) / (double)cols;
-        error.spread += fabs(get(t, x, j) - mean) / (double)cols;
+        double off = get(t, x, j) - mean;
+        size += fabs(get(t, x, j)) / (double)cols;
+        spread += fabs(off) / (double)cols;
+        square += off * off / (double)cols;
     }
-    error.center *= terms * t->epsilon * t->twin;
-    /* variance = mean (x - mean)^2, off by 2 center spread + center^2 and by its own sum; rstd is its power -1/2 */
-    double square = rstd * rstd;
-    error.scale = (error.spread + error.center) * error.center * square + terms * t->epsilon * t->twin;
+    row_error error = {.drift = size * t->epsilon * t->twin};
+    error.center = terms * (spread + error.drift);
+    /* mean (x - first)^2 - off^2, each within `terms`; rstd is the power -1/2 of that and epsilon */
+    error.scale = terms * (square + 2 * error.drift * (error.drift + spread)) * rstd * rstd + 4 * t->epsilon * t->twin;
     return error;
 }
 
@@ -194,10 +202,11 @@ static void test_layer_norm_forward(const test *t, int64_t rows, int64_t cols)
             error = row_errors(t, x, i, cols, center, scale);
         double factor = with_gamma ? fabs(get(t, gamma, i % cols)) : 1;
         double add = with_beta ? fabs(get(t, beta, i % cols)) : 0;
-        double bound = factor * scale * (error.center + at * (error.scale + 4 * t->epsilon)) + 2 * t->epsilon * add;
+        double bound = factor * scale * (error.center + (at + error.drift) * (error.scale + 4 * t->epsilon)) +
+                       2 * t->epsilon * add;
         compare(t, "y", i, get(t, y, i), get(t, expected, i), bound);
         if (with_statistics && i % cols == 0) {
-            compare(t, "mean", row, get(t, mean, row), center, error.center);
+            compare(t, "mean", row, get(t, mean, row), center, error.center + t->epsilon * fabs(center));
             compare(t, "rstd", row, get(t, rstd, row), scale, scale * (error.scale + 2 * t->epsilon));
         }
     }
@@ -206,22 +215,59 @@ static void test_layer_norm_forward(const test *t, int64_t rows, int64_t cols)
     array_check(t, RSTD);
 }
 
-/* The mean of equal numbers is that number however long the row is, and what is left of them is nothing. */
-static void test_layer_norm_long(const test *t)
+/* The mean of equal numbers is that number, however long the row and however large they are, and what is left of them is
+   nothing: neither forward nor in the slope of gamma. */
+static void test_layer_norm_equal(const test *t)
 {
-    const int64_t cols = 300000;
+    static const int64_t widths[] = {2, 7, 64, 1000, 300000};
+    static const double values[] = {0.1, 300.3, 10000.1, 1000000.3}, epsilons[] = {1e-3, 1e-6};
+    for (int c = 0; c < 5 * 4 * 2; c++) {
+        int64_t cols = widths[c % 5];
+        double value = values[c / 5 % 4], epsilon = epsilons[c / 20], mean = 0, rstd = 0;
+        void *x = array_place(IN, cols * (int64_t)t->element), *y = array_place(OUT, cols * (int64_t)t->element);
+        void *dy = array_place(GRADIENT, cols * (int64_t)t->element);
+        void *dgamma = array_place(DGAMMA, cols * (int64_t)t->element);
+        shape("layer_norm of %lld times %g, epsilon %g", (long long)cols, value, epsilon);
+        for (int64_t i = 0; i < cols; i++) {
+            set(t, x, i, value);
+            set(t, dy, i, 1);
+            set(t, dgamma, i, 0);
+        }
+        value = get(t, x, 0); /* as the type holds it */
+        /* sums of blocks are in double, for double as well: what is off by `drift` at first is so by its 84 eps then */
+        double drift = value * (t->epsilon + (double)cols / 128 * DBL_EPSILON);
+        double bound = 84 * t->epsilon * drift / sqrt(epsilon);
+        t->kernels->layer_norm_forward(1, cols, epsilon, x, NULL, NULL, y, &mean, &rstd);
+        t->kernels->layer_norm_backward(1, cols, x, NULL, &mean, &rstd, dy, NULL, dgamma, NULL);
+        compare(t, "mean", 0, get(t, &mean, 0), value, 2 * drift);
+        for (int64_t i = 0; i < cols; i++) {
+            compare(t, "y", i, get(t, y, i), 0, bound);
+            compare(t, "dgamma", i, get(t, dgamma, i), 0, 2 * bound);
+        }
+    }
+}
+
+/* Sums over very many rows, and of very long rows, of numbers of one sign, whose sum is known: errors of additions that
+   follow each other would add up. */
+static void test_long_sums(const test *t)
+{
+    const int64_t count = 1000000;
     const double value = t->dtype == HN_FLOAT32 ? (double)0.1f : 0.1;
-    /* 64 additions in a lane; the sums of blocks of at least 128 numbers in double */
-    const double bound = (64 * t->epsilon + (double)cols / 128 * DBL_EPSILON) * value;
-    void *x = array_place(IN, cols * (int64_t)t->element), *y = array_place(OUT, cols * (int64_t)t->element);
-    double mean;
-    shape("layer_norm_forward of %lld equal numbers", (long long)cols);
-    for (int64_t i = 0; i < cols; i++)
+    void *x = array_place(IN, count * (int64_t)t->element), *y = array_place(OUT, count * (int64_t)t->element);
+    double sum = 0;
+    shape("sums of %lld equal numbers", (long long)count);
+    for (int64_t i = 0; i < count; i++)
         set(t, x, i, value);
-    t->kernels->layer_norm_forward(1, cols, 1e-3, x, NULL, NULL, y, &mean, NULL);
-    compare(t, "mean", 0, get(t, &mean, 0), value, bound);
-    for (int64_t i = 0; i < cols; i++)
-        compare(t, "y", i, get(t, y, i), 0, bound / sqrt(1e-3));
+    t->kernels->column_sum(count, 1, x, 1, 0, &sum);
+    compare(t, "column_sum", 0, get(t, &sum, 0), value * (double)count,
+            t->twin * (260 * t->epsilon + (double)count / 256 * DBL_EPSILON) * value * (double)count);
+    t->kernels->softmax_forward(1, count, x, y);
+    t->kernels->log_softmax_forward(1, count, x, x);
+    double terms = 90 * t->epsilon + (double)count / 128 * DBL_EPSILON, share = 1 / (double)count;
+    for (int64_t i = 0; i < count; i++) {
+        compare(t, "softmax", i, get(t, y, i), share, terms * share);
+        compare(t, "log_softmax", i, get(t, x, i), log(share), terms + 4 * t->epsilon * fabs(log(share)));
+    }
 }
 
 /* dx = rstd (h - mean(h) - xh mean(h xh)): two sums of `cols` products; dgamma, dbeta: sums over the rows. */
@@ -236,10 +282,11 @@ static void test_layer_norm_backward(const test *t, int64_t rows, int64_t cols)
     void *dgamma = array_new(t, DGAMMA, cols, 1), *dbeta = array_new(t, DBETA, cols, 1);
     memcpy(other, dgamma, (size_t)cols * t->element);
     memcpy(third, dbeta, (size_t)cols * t->element);
-    static double before[2][9001];
+    static double before[2][9001], moved[9001]; /* moved: what the errors of the rows' means add to dgamma */
     for (int64_t j = 0; j < cols; j++) {
         before[0][j] = fabs(get(t, other, j));
         before[1][j] = fabs(get(t, third, j));
+        moved[j] = 0;
     }
     void *dx = one_in(2) ? array_copy(t, OUT, dy, n) : NULL, *from = dx ? dx : dy; /* dx may be dy */
     if (!dx)
@@ -248,26 +295,30 @@ static void test_layer_norm_backward(const test *t, int64_t rows, int64_t cols)
                                       with_dx ? expected : NULL, with_dgamma ? other : NULL, with_dbeta ? third : NULL);
     t->kernels->layer_norm_backward(rows, cols, x, with_gamma ? gamma : NULL, mean, rstd, from, with_dx ? dx : NULL,
                                     with_dgamma ? dgamma : NULL, with_dbeta ? dbeta : NULL);
-    double terms = t->twin * t->epsilon * ((double)cols + 10), down = t->twin * t->epsilon * ((double)rows + 6);
+    double terms = t->twin * t->epsilon * (sum_terms(cols) + 14);
+    double down = t->twin * t->epsilon * ((double)(rows < 64 ? rows : 64 + rows / 64) + 8);
     for (int64_t row = 0; row < rows; row++) {
         double center = get(t, mean, row), scale = get(t, rstd, row), sum_h = 0, sum_hx = 0;
+        double error = row_errors(t, x, row * cols, cols, center, scale).center * scale;
         for (int64_t i = row * cols; i < (row + 1) * cols; i++) {
             double xh = fabs(get(t, x, i) - center) * scale, back = fabs(get(t, dy, i));
             double h = back * (with_gamma ? fabs(get(t, gamma, i % cols)) : 1);
             sum_h += h / (double)cols;
             sum_hx += h * xh / (double)cols;
             before[0][i % cols] += back * xh;
+            moved[i % cols] += back * error;
             before[1][i % cols] += back;
         }
         for (int64_t i = row * cols; with_dx && i < (row + 1) * cols; i++) {
             double xh = fabs(get(t, x, i) - center) * scale;
             double h = fabs(get(t, dy, i)) * (with_gamma ? fabs(get(t, gamma, i % cols)) : 1);
-            compare(t, "dx", i, get(t, dx, i), get(t, expected, i), terms * scale * (h + sum_h + xh * sum_hx));
+            double bound = terms * scale * (h + sum_h + xh * sum_hx) + scale * error * sum_hx;
+            compare(t, "dx", i, get(t, dx, i), get(t, expected, i), bound);
         }
     }
     for (int64_t j = 0; j < cols; j++) {
         if (with_dgamma)
-            compare(t, "dgamma", j, get(t, dgamma, j), get(t, other, j), down * before[0][j] * 2);
+            compare(t, "dgamma", j, get(t, dgamma, j), get(t, other, j), down * before[0][j] * 2 + moved[j]);
         if (with_dbeta)
             compare(t, "dbeta", j, get(t, dbeta, j), get(t, third, j), down * before[1][j] * 2);
     }
@@ -280,9 +331,11 @@ static void run(const test *t, int64_t shapes)
 {
     static const char *const names[] = {"softmax", "log_softmax", "column_sum", "layer_norm_forward",
                                         "layer_norm_backward"};
+    int64_t tried = shapes_tried;
     test_softmax_short(t);
-    test_layer_norm_long(t);
-    shapes_tried--; /* not a random one */
+    test_layer_norm_equal(t);
+    test_long_sums(t);
+    shapes_tried = tried; /* those are no random ones */
     for (int64_t i = 0; i < shapes; i++) {
         int64_t rows, cols;
         random_matrix(&rows, &cols);
