@@ -151,7 +151,8 @@ static void test_column_sum(const test *t, int64_t rows, int64_t cols)
         double sum = accumulate ? fabs(get(t, other, j)) : 0;
         for (int64_t i = 0; i < rows; i++)
             sum += fabs(get(t, a, i * ld + j));
-        compare(t, "sum", j, get(t, out, j), get(t, expected, j), t->twin * ((double)(rows < 256 ? rows : 256) + 4) * t->epsilon * sum);
+        double terms = (double)(rows < 256 ? rows : 256) + 4;
+        compare(t, "sum", j, get(t, out, j), get(t, expected, j), t->twin * terms * t->epsilon * sum);
     }
     array_check(t, OUT);
 }
@@ -215,8 +216,8 @@ static void test_layer_norm_forward(const test *t, int64_t rows, int64_t cols)
     array_check(t, RSTD);
 }
 
-/* The mean of equal numbers is that number, however long the row and however large they are, and what is left of them is
-   nothing: neither forward nor in the slope of gamma. */
+/* The mean of equal numbers is that number, however long the row and however large they are, and what is left of them
+   is nothing: neither forward nor in the slope of gamma. */
 static void test_layer_norm_equal(const test *t)
 {
     static const int64_t widths[] = {2, 7, 64, 1000, 300000};
