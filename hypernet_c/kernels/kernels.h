@@ -208,7 +208,7 @@ typedef struct hn_kernels {
        cannot hold of the mean is taken into account: rows of equal numbers give beta, however large they are. */
     void (*layer_norm_forward)(int64_t rows, int64_t cols, double epsilon, const void *x, const void *gamma,
                                const void *beta, void *y, void *mean, void *rstd);
-    /* `mean` and `rstd` are forward's; xh = (x - mean(x)) rstd, h = dy * gamma, dx = rstd (h - mean(h) - xh mean(h xh)).
+    /* `mean`, `rstd` are forward's; xh = (x - mean(x)) rstd; h = dy * gamma; dx = rstd (h - mean(h) - xh mean(h xh));
        dgamma += sum over rows of dy * xh, dbeta += sum of dy. dx, dgamma, dbeta may be NULL; dx may be dy. */
     void (*layer_norm_backward)(int64_t rows, int64_t cols, const void *x, const void *gamma, const void *mean,
                                 const void *rstd, const void *dy, void *dx, void *dgamma, void *dbeta);
