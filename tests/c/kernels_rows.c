@@ -166,13 +166,15 @@ typedef struct row_error {
 static row_error row_errors(const test *t, const void *x, int64_t first, int64_t cols, double mean, double rstd)
 {
     double size = 0, spread = 0, square = 0, terms = (sum_terms(cols) + 4) * t->epsilon * t->twin;
+    double start = cols > 0 ? get(t, x, first) : 0, from_start = 0;
     for (int64_t j = first; j < first + cols; j++) {
         double off = get(t, x, j) - mean;
         size += fabs(get(t, x, j)) / (double)cols;
+        from_start += fabs(get(t, x, j) - start) / (double)cols;
         spread += fabs(off) / (double)cols;
         square += off * off / (double)cols;
     }
-    row_error error = {.drift = size * t->epsilon * t->twin};
+    row_error error = {.drift = size * t->epsilon * t->twin + terms * from_start};
     error.center = terms * (spread + error.drift);
     /* mean (x - first)^2 - off^2, each within `terms`; rstd is the power -1/2 of that and epsilon */
     error.scale = terms * (square + 2 * error.drift * (error.drift + spread)) * rstd * rstd + 4 * t->epsilon * t->twin;
@@ -300,7 +302,7 @@ static void test_layer_norm_backward(const test *t, int64_t rows, int64_t cols)
     double down = t->twin * t->epsilon * ((double)(rows < 64 ? rows : 64 + rows / 64) + 8);
     for (int64_t row = 0; row < rows; row++) {
         double center = get(t, mean, row), scale = get(t, rstd, row), sum_h = 0, sum_hx = 0;
-        double error = row_errors(t, x, row * cols, cols, center, scale).center * scale;
+        double error = row_errors(t, x, row * cols, cols, center, scale).center * scale + 2 * t->epsilon;
         for (int64_t i = row * cols; i < (row + 1) * cols; i++) {
             double xh = fabs(get(t, x, i) - center) * scale, back = fabs(get(t, dy, i));
             double h = back * (with_gamma ? fabs(get(t, gamma, i % cols)) : 1);
