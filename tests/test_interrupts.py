@@ -19,7 +19,10 @@ import hypernet as hn
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads"),
+    pytest.mark.not_sanitized("what takes a second takes a minute, and the times are asserted"),
+]
 
 RNG = np.random.default_rng(0)
 LIMIT = 0.2  # seconds

@@ -40,12 +40,14 @@ def check(evidence: Recorder, claim: str, kind: str, runs: list[list[str]], requ
     evidence(claim, tried=passed, required=required, worst=reports, bound=0, unit="reports", skipped=skipped)
 
 
+@pytest.mark.gate
 def test_the_whole_suite_under_address_and_undefined(evidence: Recorder) -> None:
     """Every ordinary test, with the programs in C that they compile: memory, undefined behaviour, our leaks."""
     runs = [PROGRAMS, [f"--ignore={path}" for path in PROGRAMS]]
     check(evidence, "tests under the address and undefined behaviour sanitizers", "address", runs, 3500)
 
 
+@pytest.mark.gate
 def test_threads_under_thread(evidence: Recorder) -> None:
     """Races and lock orders of the pool, of calls from several threads, of forks and of interrupts."""
     check(evidence, "tests under the thread sanitizer", "thread", [[*THREADED_FILES, "-k", THREADED]], 40)
@@ -73,11 +75,8 @@ FAULTS = {
 }
 
 
-# The build under addresses and undefined behaviour takes minutes, the one under threads half a minute.
-QUICK = {"address": (), "thread": pytest.mark.gate}
-
-
-@pytest.mark.parametrize("fault", [pytest.param(fault, marks=QUICK[FAULTS[fault][0]]) for fault in FAULTS])
+@pytest.mark.gate
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_of_a_child_process_is_noticed(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though the test that started it passes."""
     kind, code, words = FAULTS[fault]
