@@ -11,7 +11,7 @@ import signal
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +19,7 @@ import hypernet as hn
 import numpy as np
 import pytest
 
-pytestmark = [
-    pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads"),
-    pytest.mark.not_sanitized("what takes a second takes a minute, and the times are asserted"),
-]
+pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
 
 RNG = np.random.default_rng(0)
 LIMIT = 0.2  # seconds
@@ -141,6 +138,14 @@ CASES = {case.__name__: case for case in (
     predict, predict_of_a_hypernetwork, generate, evaluate, vjp, pullback, pullback_of_a_hypernetwork, fit,
     fit_a_hypernetwork, fit_in_long_steps, save,
 )}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Generator[None]:
+    """Shells start what runs in the background with SIGINT ignored, and Python then leaves it so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def interrupt(run: Callable[[], Any], after: float) -> float:
