@@ -27,6 +27,15 @@ WHOLE_STACKS = "fast_unwind_on_malloc=0:malloc_context_size=8"
 PROGRAMS = ["tests/test_kernels.py", "tests/test_network_c.py", "tests/test_hyper_c.py", "tests/test_files_c.py"]
 
 
+SHARE = [
+    [f"tests/test_{name}.py" for name in names.split()]
+    for names in (
+        "binding core_refusals core_calls intruders threads memory stores",
+        "files_c saving layers losses quantize functional claims input_crashes",
+    )
+]
+
+
 def check(evidence: Recorder, claim: str, kind: str, runs: list[list[str]], required: int) -> None:
     """Runs of pytest side by side, without a failure and without a report."""
     sanitized.build(kind)
@@ -41,6 +50,11 @@ def check(evidence: Recorder, claim: str, kind: str, runs: list[list[str]], requ
 
 
 @pytest.mark.gate
+def test_a_share_under_address_and_undefined(evidence: Recorder) -> None:
+    """What meets bad input, files, threads and every layer: the share of the suite that runs before every change."""
+    check(evidence, "tests under address and undefined behaviour, before every change", "address", SHARE, 800)
+
+
 def test_the_whole_suite_under_address_and_undefined(evidence: Recorder) -> None:
     """Every ordinary test, with the programs in C that they compile: memory, undefined behaviour, our leaks."""
     runs = [PROGRAMS, [f"--ignore={path}" for path in PROGRAMS]]
