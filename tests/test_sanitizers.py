@@ -62,6 +62,11 @@ def test_the_whole_suite_under_address_and_undefined(evidence: Recorder) -> None
 
 
 @pytest.mark.gate
+def test_a_share_under_thread(evidence: Recorder) -> None:
+    """Several threads on one model, and on several: the share of what follows that runs before every change."""
+    check(evidence, "tests under the thread sanitizer, before every change", "thread", [THREADED_FILES[:1]], 15)
+
+
 def test_threads_under_thread(evidence: Recorder) -> None:
     """Races and lock orders of the pool, of calls from several threads, of forks and of interrupts."""
     check(evidence, "tests under the thread sanitizer", "thread", [[*THREADED_FILES, "-k", THREADED]], 40)
