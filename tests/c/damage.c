@@ -3,6 +3,7 @@
      damage header <file> <copy>           every bit of the header, with its length, flipped
      damage body <file> <copy> <count>     `count` random bits behind the header flipped, one at a time
    Prints how many were refused; exits 1 at the first that is not. `copy` is overwritten. */
+#include "check.h"
 #include "hypernet.h"
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,14 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define CHECK(condition)                                                                                              \
-    do {                                                                                                              \
-        if (!(condition)) {                                                                                           \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                           \
-            exit(1);                                                                                                  \
-        }                                                                                                             \
-    } while (0)
 
 typedef struct damage {
     const char *path;

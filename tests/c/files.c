@@ -7,6 +7,7 @@
      files graph <json>             reads a graph and prints it again
      files model <path>...          loads models: as "read"
    Exits 1 with the place of the first failure. */
+#include "check.h"
 #include "hypernet.h"
 #include "files/byte_order.h"
 #include "files/checksum.h"
@@ -22,14 +23,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define CHECK(condition)                                                                                              \
-    do {                                                                                                              \
-        if (!(condition)) {                                                                                           \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                           \
-            exit(1);                                                                                                  \
-        }                                                                                                             \
-    } while (0)
 
 static hn_error error;
 

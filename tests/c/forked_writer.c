@@ -1,6 +1,7 @@
 /* forked_writer <directory>: a process is forked in the midst of writing a file with a name of its own. The child drops
    what it inherited, and the parent's file is whole all the same. Prints "1 checked". */
 #define _GNU_SOURCE
+#include "check.h"
 #include "base/cancel.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -10,14 +11,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) { \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #condition); \
-            exit(1); \
-        } \
-    } while (0)
 
 static pid_t child = -1;
 

@@ -1,4 +1,5 @@
 /* Locks: what a thread that reads may claim. Prints "N checked", the number of claims. */
+#include "check.h"
 #include "base/lock.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,14 +8,6 @@ enum { MOST = 40 };
 
 static hn_lock *locks[MOST];
 static int64_t claims;
-
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) { \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #condition); \
-            exit(1); \
-        } \
-    } while (0)
 
 static hn_status claim(hn_lock *lock)
 {
