@@ -81,12 +81,12 @@ static hn_status tables_allocate(reading *r)
         return damaged(r, FILE_METADATA " is %s, not an object", hn_json_type_name(metadata->type));
     file->count = file->header->count - (metadata != NULL);
     file->text_count = metadata ? metadata->count : 0;
-    file->tensors = hn_memory_allocate((size_t)file->count, sizeof *file->tensors, r->error);
-    if (file->tensors)
-        file->by_name = hn_memory_allocate((size_t)file->count, sizeof *file->by_name, r->error);
-    if (file->by_name)
-        file->texts = hn_memory_allocate((size_t)file->text_count, sizeof *file->texts, r->error);
-    return file->texts ? HN_OK : HN_ERROR_MEMORY;
+    size_t tensors = (size_t)file->count, texts = (size_t)file->text_count;
+    if (!(file->tensors = hn_memory_allocate(tensors, sizeof *file->tensors, r->error)) ||
+        !(file->by_name = hn_memory_allocate(tensors, sizeof *file->by_name, r->error)) ||
+        !(file->texts = hn_memory_allocate(texts, sizeof *file->texts, r->error)))
+        return HN_ERROR_MEMORY;
+    return HN_OK;
 }
 
 static hn_status texts_take(reading *r)
