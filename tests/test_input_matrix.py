@@ -182,9 +182,12 @@ class Cells:
     def check(self, slot: Slot, kind: str) -> bool:
         """Whether there is such a cell; it does what is stated."""
         odd = odd_arrays.make(kind, slot.plain)
-        if odd is None:
-            return False
-        expected = expectation(slot, kind)
+        if odd is not None:
+            self.check_value(slot, odd, expectation(slot, kind))
+        return odd is not None
+
+    def check_value(self, slot: Slot, odd: odd_arrays.Odd, expected: Any) -> None:
+        """The call does with this value what is stated."""
         before = content(odd.value)
         if isinstance(expected, str):
             found = self.run(slot, odd.value)
@@ -199,7 +202,6 @@ class Cells:
         else:
             self.fails(slot, odd, expected)
         assert content(odd.value) == before, "the argument has been changed"
-        return True
 
     def fails(self, slot: Slot, odd: odd_arrays.Odd, expected: Any) -> None:
         """The call raises an error of this type, says what came, and the next one is as if there had been none."""

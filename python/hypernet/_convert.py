@@ -38,7 +38,7 @@ def as_array(value: Any) -> Array:
         except (BufferError, RuntimeError) as error:
             came = ", ".join(f"{name} {getattr(value, name)}" for name in ("dtype", "device") if hasattr(value, name))
             raise DtypeError(
-                f"Invalid dtype or device: NumPy cannot take a {type(value).__name__} ({came}): {error} Convert it to "
+                f"Invalid dtype or device: NumPy cannot take a {type(value).__name__} ({came}): {error}. Convert it to "
                 "float32 or integers, on the CPU."
             ) from error
     if array.dtype.kind not in "fiub":
