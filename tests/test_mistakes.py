@@ -176,7 +176,7 @@ def test_tensors_that_numpy_cannot_take(error, says):
         def __dlpack__(self, **_):
             raise error(says)
 
-    message = rf"NumPy cannot take a Tensor \(dtype bfloat16, device cuda:0\): {says} Convert it to float32"
+    message = rf"NumPy cannot take a Tensor \(dtype bfloat16, device cuda:0\): {says}\. Convert it to float32"
     with pytest.raises(ValueError, match=message):
         compiled().predict(Tensor(), verbose=0)
 
