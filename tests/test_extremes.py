@@ -51,6 +51,8 @@ LIMITS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "mish": ((NAN, 0, 0, BIG, INF), (NAN, 0, 0.6, 1, NAN)),
 }
 ROWS = ("softmax", "log_softmax")
+ARRAYS_ONLY = ("sparsemax", "glu", "threshold")
+ODD = ("linear", "leaky_relu", "tanh", "softsign", "hard_tanh")  # functions whose value at -0.0 is -0.0
 
 
 def value_and_slope(activation: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -60,30 +62,40 @@ def value_and_slope(activation: str, x: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def test_every_activation_has_its_limits() -> None:
+    """Those of layers, and those that are for arrays only."""
+    others = {"deserialize", "get", "serialize", "swish", "hard_swish"}  # swish is silu by its other name
     assert set(LIMITS) | set(ROWS) == set(ACTIVATIONS)
+    assert set(ACTIVATIONS) | set(ARRAYS_ONLY) == set(hn.activations.__all__) - others
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", LIMITS)
-def test_limits_of_activations(activation: str, dtype: str) -> None:
+def test_limits_of_activations(activation: str, dtype: str, evidence: Recorder) -> None:
     values, slopes = ([*given[:3], *given[2:]] for given in LIMITS[activation])
     y, slope = value_and_slope(activation, np.array([[-INF], [-BIG], [-0.0], [0.0], [BIG], [INF]], dtype))
     tolerance = 4 * float(np.finfo(dtype).eps)
     with np.errstate(over="ignore"):
         np.testing.assert_allclose(y[:, 0], np.array(values, dtype), rtol=tolerance, atol=2 / BIG)
         np.testing.assert_allclose(slope[:, 0], np.array(slopes, dtype), rtol=tolerance, atol=2 / BIG)
+    if activation in ODD:
+        assert np.signbit(y[2]) and not np.signbit(y[3])
+    evidence(f"extreme numbers in {activation}, {dtype}", tried=y.size, required=6)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", LIMITS)
 def test_subnormal_numbers_and_nan_in_activations(activation: str, dtype: str) -> None:
-    """A function is as at 0 a subnormal number away from it, to within that number; nan stays nan."""
+    """A function is as at 0 a subnormal number away from it, to within that number; nan stays nan.
+
+    The slope at nan is nan, or that of the piece in which comparisons put nan.
+    """
     tiny = float(np.finfo(dtype).tiny) / 8
     y, slope = value_and_slope(activation, np.array([[-tiny], [-0.0], [0.0], [tiny], [NAN]], dtype))
     np.testing.assert_allclose(y[:2], y[2:4], rtol=0, atol=4 * tiny)
     if activation not in ("relu", "relu6", "leaky_relu", "selu"):  # those have a kink at 0
         np.testing.assert_allclose(slope[[0, 3]], slope[[1, 2]], rtol=1e-6, atol=4 * tiny)
     assert np.isnan(y[4])
+    assert np.isnan(slope[4]) or any(abs(slope[4] - given) < 1e-6 for given in LIMITS[activation][1])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -102,6 +114,34 @@ def test_softmax_of_extreme_rows(dtype: str) -> None:
     for activation in ROWS:
         y, slope = value_and_slope(activation, np.array([[0, NAN, 0], [INF, 0, 0], [-INF, -INF, -INF]], dtype))
         assert np.isnan(y).all() and np.isnan(slope).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_extreme_numbers_in_functions_of_arrays(dtype: str, evidence: Recorder) -> None:
+    """The sum of sparsemax is 1 however large the numbers are; what is not finite is nan, as in softmax."""
+    most = float(np.finfo(dtype).max)
+    rows = [
+        [BIG, -BIG, 0],
+        [BIG] * 3,
+        [-BIG] * 3,
+        [0, -INF, 0.5],
+        [1e-40, -0.0, 0.0],
+        [3e17, 3e17, 0],
+        [most, -most, 1],
+    ]
+    third = [1 / 3] * 3
+    points = [[1, 0, 0], third, third, [0.25, 0, 0.75], third, [0.5, 0.5, 0], [1, 0, 0]]
+    y = hn.activations.sparsemax(np.array(rows, dtype))
+    np.testing.assert_allclose(y, points, rtol=4 * float(np.finfo(dtype).eps))
+    lost = np.array([[0, NAN, 0], [INF, 0, 0], [-INF, -INF, -INF]], dtype)
+    assert np.isnan(hn.activations.sparsemax(lost)).all()
+    halves = np.array([[BIG, BIG], [BIG, -BIG], [-INF, 0], [NAN, 1], [1, NAN], [INF, -INF], [-0.0, 1e30]], dtype)
+    np.testing.assert_array_equal(hn.activations.glu(halves)[:, 0], np.array([BIG, 0, -INF, NAN, NAN, NAN, 0], dtype))
+    numbers = np.array([-INF, -BIG, -0.0, 0.0, 1e-40, BIG, INF, NAN], dtype)
+    found = hn.activations.threshold(numbers, 0.0, -1.0)
+    np.testing.assert_array_equal(found, np.array([-1, -1, -1, -1, 1e-40, BIG, INF, NAN], dtype))
+    tried = len(rows) + len(lost) + len(halves) + len(numbers)
+    evidence(f"extreme numbers in functions of arrays, {dtype}", tried=tried, required=25)
 
 
 # ---- losses ----

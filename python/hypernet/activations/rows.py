@@ -34,7 +34,8 @@ def glu(x: Any, axis: int = -1) -> Array:
     if array.shape[axis] % 2:
         raise ValueError(f"axis size must be divisible by 2. Received: x.shape={array.shape} with axis={axis}")
     first, second = np.split(array, 2, axis)
-    return np.asarray(first * elementwise("sigmoid", second))
+    with np.errstate(invalid="ignore"):  # inf times 0 is nan without a warning, as in the core
+        return np.asarray(first * elementwise("sigmoid", second))
 
 
 @on_arrays
@@ -57,12 +58,15 @@ def sparsemax(x: Any, axis: int = -1) -> Array:
     rows = np.moveaxis(array, checked_axis("sparsemax", array, axis), -1)
     if rows.shape[-1] == 0:
         return array.copy()
-    ordered = -np.sort(-rows, axis=-1)
-    excess = np.cumsum(ordered, axis=-1) - 1
-    counts = np.arange(1, rows.shape[-1] + 1, dtype=array.dtype)
-    size = (ordered * counts > excess).sum(-1, keepdims=True)
-    limit = np.take_along_axis(excess, np.maximum(size, 1) - 1, -1) / np.maximum(size, 1).astype(array.dtype)
-    return np.ascontiguousarray(np.moveaxis(np.maximum(rows - limit, 0), -1, axis))
+    top = rows.max(axis=-1, keepdims=True)
+    with np.errstate(over="ignore", invalid="ignore"):  # a row whose largest number is nan or infinite: nan, as softmax
+        rows = rows - top  # the result is the same, and the sums below lose nothing of the 1
+        ordered = -np.sort(-rows, axis=-1)
+        excess = np.cumsum(ordered, axis=-1) - 1
+        counts = np.arange(1, rows.shape[-1] + 1, dtype=array.dtype)
+        size = np.maximum((ordered * counts > excess).sum(-1, keepdims=True), 1)
+        limit = np.take_along_axis(excess, size - 1, -1) / size.astype(array.dtype) + (top - top)
+        return np.ascontiguousarray(np.moveaxis(np.maximum(rows - limit, 0), -1, axis))
 
 
 @in_core("softmax")
