@@ -20,8 +20,8 @@ pytestmark = [
     pytest.mark.skipif(not sanitized.available(), reason="needs Linux and gcc"),
 ]
 # What runs in threads, forks or is interrupted: whole files, and tests of test_binding.py by words of their names.
-THREADED_FILES = ["tests/test_threads.py", "tests/test_hyper_c.py", "tests/test_binding.py"]
-THREADED = "test_threads or test_hyper_c or thread or fork or interrupt or writer or handler"
+THREADED_FILES = [f"tests/test_{name}.py" for name in ("threads", "claims", "hyper_c", "binding")]
+THREADED = "test_threads or test_claims or test_hyper_c or thread or fork or interrupt or writer or handler"
 WHOLE_STACKS = "fast_unwind_on_malloc=0:malloc_context_size=8"
 # What runs programs in C for longest: together about as long as all the others.
 PROGRAMS = ["tests/test_kernels.py", "tests/test_network_c.py", "tests/test_hyper_c.py", "tests/test_files_c.py"]
@@ -64,7 +64,7 @@ def test_the_whole_suite_under_address_and_undefined(evidence: Recorder) -> None
 @pytest.mark.gate
 def test_a_share_under_thread(evidence: Recorder) -> None:
     """Several threads on one model, and on several: the share of what follows that runs before every change."""
-    check(evidence, "tests under the thread sanitizer, before every change", "thread", [THREADED_FILES[:1]], 15)
+    check(evidence, "tests under the thread sanitizer, before every change", "thread", [THREADED_FILES[:2]], 30)
 
 
 def test_threads_under_thread(evidence: Recorder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -51,9 +52,30 @@ def test_nothing_is_found(checker: str, evidence: Recorder) -> None:
     )
 
 
+SILENCED = re.compile(
+    r"NOLINT\w*|__clang_analyzer__|no_sanitize\w*|diagnostic ignored \"[^\"]+\"|-Wno-[\w-]+|suppressions="
+)
+# All that turns anything off, and why: faults of tools, not findings in the code.
+EXCEPTIONS = {
+    # clang says of every loop that it could not unroll it, though one of a single pass needs none.
+    ("hypernet_c/kernels/vector.h", 'diagnostic ignored "-Wpass-failed"'),
+    # gcc 12 takes the number of lanes for the bits of a lane, and so every shift of a vector for too wide (mended in 13).
+    ("tests/check_statically.py", "-Wno-analyzer-shift-count-overflow"),
+    # What glibc allocates for a thread that runs when the program ends, found through a pointer into its middle.
+    ("tests/test_valgrind.py", "suppressions="),
+}
+
+
 def test_the_code_silences_no_checker() -> None:
-    """Neither comments nor pragmas of the library turn a finding of a checker off."""
-    for path in (ROOT / "hypernet_c").glob("*/*.[chi]*"):
-        text = path.read_text()
-        for word in ("NOLINT", "-Wanalyzer", "__clang_analyzer__"):
-            assert word not in text, f"{path.name}: {word}"
+    """Neither comments and pragmas of the library nor options of the tools turn findings off, but for those listed."""
+    files = [ROOT / "setup.py", ROOT / ".clang-tidy", *(ROOT / "tests").glob("*.py")]
+    files += [path for folder in ("hypernet_c/*", "tests/c", "examples") for path in ROOT.glob(f"{folder}/*.[chi]*")]
+    found = {
+        (path.relative_to(ROOT).as_posix(), words)
+        for path in files
+        if path != Path(__file__)
+        for words in SILENCED.findall(path.read_text())
+    }
+    assert found == EXCEPTIONS
+    stacks = (ROOT / "tests" / "valgrind.supp").read_text().split("{")[1:]
+    assert len(stacks) == 1 and "fun:_dl_allocate_tls" in stacks[0] and "match-leak-kinds: possible" in stacks[0]
