@@ -300,7 +300,9 @@ METHODS_WITHOUT_ARRAYS = {
     "add", "build", "compile", "compile_from_config", "compute_output_shape", "count_params", "from_config", "get_compile_config",
     "get_config", "get_layer", "get_weights", "load_weights", "pop", "quantize", "reset_metrics", "save", "save_weights", "summary",
 }  # fmt: skip
-OF_OPTIMIZERS_WITHOUT_ARRAYS = {"bind", "exclude_from_weight_decay", "from_config", "get_config", "set_state", "state"}
+OF_OPTIMIZERS_WITHOUT_ARRAYS = {
+    "bind", "exclude_from_weight_decay", "from_config", "get_config", "live_state", "set_state", "state",
+}  # fmt: skip
 
 
 def methods(kind: type) -> set[str]:

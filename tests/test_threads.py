@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickle
 import threading
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import hypernet as hn
@@ -172,22 +174,24 @@ WIDTH = 64
 WHOLE = {0.0, WIDTH * (WIDTH + 1) + 1.0}  # what `two_layers` makes of ones when all its weights are 0, or all are 1
 
 
+ONES = np.ones((1, WIDTH), np.float32)
+
+
 def two_layers() -> hn.Sequential:
     model = hn.Sequential([hn.Input((WIDTH,)), hn.layers.Dense(WIDTH), hn.layers.Dense(WIDTH)])
     model.set_weights(np.zeros(model.count_params(), np.float32))
     return model
 
 
-def seen_by_readers(model: hn.Sequential, write: Callable[[int], None], times: int) -> set[float]:
-    """What three threads compute of ones while this one writes again and again."""
-    x = np.ones((1, WIDTH), np.float32)
+def seen_by_readers(read: Callable[[], np.ndarray], write: Callable[[int], None], times: int) -> set[float]:
+    """The numbers that three threads read while this one writes again and again."""
     stop, seen = threading.Event(), set()
 
-    def read() -> None:
+    def read_on() -> None:
         while not stop.is_set():
-            seen.update(np.unique(model(x)).tolist())
+            seen.update(np.unique(read()).tolist())
 
-    readers = [threading.Thread(target=read) for _ in range(3)]
+    readers = [threading.Thread(target=read_on) for _ in range(3)]
     for reader in readers:
         reader.start()
     try:
@@ -204,7 +208,7 @@ def test_readers_see_whole_weights_while_a_writer_sets_them():
     """A list of weights is written as one: never the kernel of one and the bias of another."""
     model = two_layers()
     states = [[np.full(w.shape, value, np.float32) for w in model.get_weights()] for value in (0.0, 1.0)]
-    seen = seen_by_readers(model, lambda i: model.set_weights(states[i % 2]), 2000)
+    seen = seen_by_readers(lambda: model(ONES), lambda i: model.set_weights(states[i % 2]), 2000)
     assert seen <= WHOLE, sorted(seen)[:9]
     for value, state in zip((0.0, 1.0), states, strict=True):
         model.set_weights(state)
@@ -217,9 +221,54 @@ def test_readers_see_whole_weights_while_an_optimizer_updates_two_models():
     weights = [model.params for model in models] + [own]
     up, optimizer = [-np.ones_like(w) for w in weights], hn.optimizers.SGD(1.0)
     down = [-gradient for gradient in up]
-    seen = seen_by_readers(models[1], lambda i: optimizer.apply(down if i % 2 else up, weights), 801)
+    seen = seen_by_readers(lambda: models[1](ONES), lambda i: optimizer.apply(down if i % 2 else up, weights), 801)
     assert seen <= WHOLE, sorted(seen)[:9]
     assert all((w == 1).all() for w in weights)
+
+
+def spread(arrays: list[np.ndarray]) -> np.ndarray:
+    """The difference between the largest number and the smallest: 0 if all arrays are of one writing."""
+    numbers = np.concatenate([np.ravel(array) for array in arrays])
+    return np.asarray(numbers.max() - numbers.min())
+
+
+@pytest.mark.parametrize("copy", [hn.Model.get_weights, lambda model: deepcopy(model).get_weights()])
+def test_copies_are_whole_while_a_writer_sets_weights(copy):
+    """Weights that are read one by one would be of several writings."""
+    model = two_layers()
+    states = [[np.full(w.shape, value, np.float32) for w in model.get_weights()] for value in (0.0, 1.0)]
+    assert seen_by_readers(lambda: spread(copy(model)), lambda i: model.set_weights(states[i % 2]), 2000) == {0.0}
+
+
+def test_copies_have_as_many_steps_in_the_weight_as_in_the_optimizer(tmp_path):
+    """deepcopy, pickle and save, while another thread trains a model whose only weight counts its steps."""
+    model = hn.Sequential([hn.Input((1,)), hn.layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
+    model.compile(hn.optimizers.SGD(1.0), "mean_absolute_error")
+    x, y = np.ones((4, 1), np.float32), np.full((4, 1), 1e7, np.float32)
+    model.train_on_batch(x, y)
+    path = tmp_path / "model.safetensors"
+
+    def through_a_file() -> hn.Sequential:
+        model.save(path)
+        return hn.saving.load_model(path)
+
+    ways = [lambda: deepcopy(model), lambda: pickle.loads(pickle.dumps(model)), through_a_file]
+    stop = threading.Event()
+
+    def train() -> None:
+        while not stop.is_set():
+            model.fit(x, y, epochs=200, verbose=0)
+
+    trainer = threading.Thread(target=train)
+    trainer.start()
+    try:
+        found = [way() for _ in range(40) for way in ways]
+    finally:
+        stop.set()
+        trainer.join()
+    steps = [int(copy.optimizer.iterations) for copy in found]
+    assert [float(copy.get_weights()[0][0, 0]) for copy in found] == steps
+    assert len(set(steps)) > len(steps) // 4
 
 
 @pytest.mark.parametrize("bad", [(3,), (0, 0)])

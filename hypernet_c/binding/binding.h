@@ -89,8 +89,8 @@ PyObject *entry_spec_tuple(const hn_entry_spec *spec);
 PyObject *entry_tuple(const hn_entry *entry);
 
 /* ---- functions of the module, and its types: one array or one spec a file ---- */
-extern PyMethodDef attributes_functions[], batches_functions[], files_functions[], functions_functions[],
-    hyper_functions[], machine_functions[], store_functions[], writes_functions[];
+extern PyMethodDef attributes_functions[], batches_functions[], copies_functions[], files_functions[],
+    functions_functions[], hyper_functions[], machine_functions[], store_functions[], writes_functions[];
 extern PyType_Spec owner_spec, store_spec, graph_spec, network_spec, hyper_spec, optimizer_spec, callable_spec;
 
 #endif

@@ -30,8 +30,9 @@ static int types_add(PyObject *module, binding_state *state)
 static int module_exec(PyObject *module)
 {
     binding_state *state = PyModule_GetState(module);
-    PyMethodDef *const functions[] = {attributes_functions, batches_functions, store_functions, functions_functions,
-                                      files_functions, hyper_functions, machine_functions, writes_functions};
+    PyMethodDef *const functions[] = {attributes_functions, batches_functions, copies_functions, files_functions,
+                                      functions_functions, hyper_functions, machine_functions, store_functions,
+                                      writes_functions};
     if (!is_main_interpreter()) { /* before NumPy, whose own message is about NumPy */
         PyErr_SetString(PyExc_ImportError, "hypernet._core does not support loading in subinterpreters");
         return -1;

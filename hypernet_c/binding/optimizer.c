@@ -396,6 +396,16 @@ static PyObject *optimizer_step(PyObject *object, void *unused)
     return PyLong_FromLongLong(((OptimizerObject *)object)->step);
 }
 
+static PyObject *optimizer_iterations(PyObject *object, void *unused)
+{
+    (void)unused;
+    OptimizerObject *self = (OptimizerObject *)object;
+    PyObject *view = owned_view(state_of(object), object, &self->step, HN_INT64, 0, NULL);
+    if (view)
+        PyArray_CLEARFLAGS((PyArrayObject *)view, NPY_ARRAY_WRITEABLE); /* `step` checks what is set */
+    return view;
+}
+
 /* As far as doubles tell one step from the next; updates that count on from there never overflow. */
 static const int64_t most_steps = (int64_t)1 << 53;
 
@@ -430,6 +440,7 @@ static PyMethodDef optimizer_methods[] = {
 };
 static PyGetSetDef optimizer_properties[] = {
     {"step", optimizer_step, optimizer_set_step, "Updates so far.", NULL},
+    {"iterations", optimizer_iterations, NULL, "A live view of `step`, to be read.", NULL},
     {"slots", optimizer_slots_property, NULL, "Live views of the state vectors.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -272,6 +272,7 @@ class Optimizer:
         dtype: str,
     ) -> None: ...
     step: int
+    iterations: Array
     @property
     def slots(self) -> tuple[Array, ...]:
         """Live views of the state vectors (P,), zero at birth."""
@@ -319,6 +320,7 @@ def loss_gradient(kind: str, input: str, param: float, target: Array, prediction
     """weight * d loss / d prediction; weight has prediction.shape[:-1]."""
 
 # ---- files ----
+def copies(arrays: dict[Any, Array]) -> dict[Any, Array]: ...
 def read_file(path: str) -> tuple[dict[str, Array], dict[str, str]]: ...
 def write_file(path: str, tensors: dict[str, Array], texts: dict[str, str]) -> None: ...
 

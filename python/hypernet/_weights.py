@@ -11,7 +11,7 @@ import math
 import os
 import weakref
 from _thread import allocate_lock  # what `threading.Lock` is, without the rest of it
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
@@ -280,6 +280,11 @@ def _unite(weights: Sequence[Weight], blocks: list[Block]) -> Block:
         for user in list(block.users):
             user._unbind()
     return new
+
+
+def read(weights: Iterable[Weight]) -> list[Array]:
+    """Copies of several weights, none of them from before an update that others have seen."""
+    return list(_core.copies(dict(enumerate(weight.value for weight in weights))).values())
 
 
 def write(weights: Sequence[Weight], values: Sequence[Array]) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 FilePath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _FORMAT = "1"
+_OPTIMIZER = "optimizer/"
 _HEAD_PARTS = ("head/kernel", "head/scale", "head/bias")
 
 __all__ = [
@@ -107,16 +108,7 @@ def save_model(model: Any, filepath: FilePath, overwrite: bool = True, **kwargs:
     if kwargs:
         raise NotImplementedError(f"save: {', '.join(map(repr, kwargs))} is not built.")
     path = _free_path(filepath, overwrite)
-    tensors = {name: weight.value for name, weight in file_entries(model)}
-    base = getattr(model, "_base", None)
-    if base is not None:
-        tensors["base"] = base
-    tensors.update(head_entries(model))
-    optimizer = model.optimizer
-    if optimizer is not None:
-        for name, value in optimizer.state().items():
-            tensors[f"optimizer/{name}"] = np.asarray(value, order="C")
-    _write(path, tensors, model, with_compile=True)
+    _write(path, {**_live_tensors(model), **dict(head_entries(model)), **_live_state(model)}, model, with_compile=True)
 
 
 def save_weights(model: Any, filepath: FilePath, overwrite: bool = True) -> None:
@@ -134,11 +126,25 @@ def save_weights(model: Any, filepath: FilePath, overwrite: bool = True) -> None
     ['weights.safetensors']
     """
     path = _free_path(filepath, overwrite)
+    _write(path, _live_tensors(model), model, with_compile=False)
+
+
+def _live_tensors(model: Any) -> dict[str, Array]:
+    """The weights and the base, not copied, by their names in the file."""
     tensors = {name: weight.value for name, weight in file_entries(model)}
     base = getattr(model, "_base", None)
-    if base is not None:
-        tensors["base"] = base
-    _write(path, tensors, model, with_compile=False)
+    return tensors if base is None else {**tensors, "base": base}
+
+
+def _live_state(model: Any) -> dict[str, Array]:
+    """The state of the optimizer, not copied, by its names in the file."""
+    state = {} if model.optimizer is None else model.optimizer.live_state()
+    return {f"{_OPTIMIZER}{name}": value for name, value in state.items()}
+
+
+def _state_of(tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """The state of the optimizer, of tensors by their names in the file."""
+    return {name.removeprefix(_OPTIMIZER): value for name, value in tensors.items() if name.startswith(_OPTIMIZER)}
 
 
 def _free_path(filepath: FilePath, overwrite: bool) -> str:
@@ -290,7 +296,7 @@ def load_model(
 
 def _compile_from(config: Any, model: Any, tensors: dict[str, Array]) -> None:
     model.compile_from_config(config)
-    state = {name[len("optimizer/") :]: value for name, value in tensors.items() if name.startswith("optimizer/")}
+    state = _state_of(tensors)
     if state and model.optimizer is not None:
         model.optimizer.set_state(state, model._weights_in_order())
 
@@ -379,9 +385,10 @@ def _fill(model: Any, path: str, tensors: dict[str, Array]) -> None:
         if value.dtype.kind != "f":
             raise ValueError(f"'{path}': tensor '{name}' is of {value.dtype}; expected floating point numbers.")
         values.append(value)
-    known = {name for name, _ in entries}
-    known |= {"base", *(name for name, _ in head_entries(model))}
-    extra = [name for name in tensors if not name.startswith("optimizer/") and name not in known]
+    known = {name for name, _ in [*entries, *head_entries(model)]}
+    if getattr(model, "_base", None) is not None:
+        known.add("base")
+    extra = [name for name in tensors if not name.startswith(_OPTIMIZER) and name not in known]
     if extra:
         raise ValueError(f"'{path}' has tensors that '{model.name}' has no place for: {', '.join(sorted(extra))}")
     model._bring_together()
@@ -459,20 +466,29 @@ def load_weights(model: Any, filepath: FilePath, **kwargs: Any) -> None:
 
 # ---- pickle and deepcopy ----
 def snapshot(model: Any) -> dict[str, Any]:
-    """All that makes a model, as plain and picklable objects."""
+    """All that makes a model, as plain and picklable objects; its numbers are those between two training steps."""
+    weights = model._weights_in_order()
+    # A HyperModel's target keeps weights of its own beneath the generated ones.
+    target = model.target._weights_in_order() if hasattr(model, "generator") else []
+    live = {
+        f"{part}/{i}": one.value
+        for part, those in (("weights", weights), ("target", target))
+        for i, one in enumerate(those)
+    }
+    copies = _core.copies({**live, **_live_state(model)})
+    taken = [copies[name] for name in live]
     return {
         "class_name": _class_name(model),
         "config": model.get_config(),
         "built": model.built,
-        "weights": model.get_weights(),
-        # A HyperModel's target keeps weights of its own beneath the generated ones.
-        "target": model.target.get_weights() if hasattr(model, "generator") else None,
+        "weights": taken[: len(weights)],
+        "target": taken[len(weights) :] if hasattr(model, "generator") else None,
         "base": getattr(model, "_base", None),
         "head": dict(head_entries(model)),
-        "trainable": [weight._own_trainable for weight in model._weights_in_order()],
-        "checksums": [weight.initial_checksum for weight in model._weights_in_order()],
+        "trainable": [weight._own_trainable for weight in weights],
+        "checksums": [weight.initial_checksum for weight in weights],
         "compile_arguments": model._compile_arguments,
-        "optimizer_state": None if model.optimizer is None else model.optimizer.state(),
+        "optimizer_state": None if model.optimizer is None else _state_of(copies),
     }
 
 

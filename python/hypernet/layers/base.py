@@ -13,7 +13,7 @@ from .._convert import as_array, as_dtype
 from .._names import auto_name, checked_name
 from .._shapes import FLOATX, Shape, from_core, is_floating, standard_dtype, standard_shape, to_core
 from .._tensor import KerasTensor, Node
-from .._weights import Weight, allocate, join, match_weights, write
+from .._weights import Weight, allocate, join, match_weights, read, write
 
 if TYPE_CHECKING:
     from ..models.lowering import Lowering
@@ -396,7 +396,7 @@ class Layer:
 
     def get_weights(self) -> list[Array]:
         """Copies of the weights, kernel first."""
-        return [weight.numpy() for weight in self.weights]
+        return read(self.weights)
 
     def set_weights(self, weights: Any) -> None:
         """Write the weights: Keras's list of arrays, or one flat vector (P,) or (1, P).

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._convert import NATIVE, as_array
-from .._weights import Weight, is_contiguous, match_weights, write
+from .._weights import Weight, is_contiguous, match_weights, read, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,7 +117,7 @@ class ParameterVector:
         >>> [weight.shape for weight in hn.target_network(3, 2).get_weights()]
         [(3, 128), (128,), (128, 2), (2,)]
         """
-        return [weight.numpy() for weight in self._weights_in_order()]
+        return read(self._weights_in_order())
 
     def set_weights(self, weights: Any) -> None:
         """Write the weights.

@@ -324,13 +324,16 @@ class Optimizer:
         """The state over a model's weights, in this order; made at the first time, brought up to date later."""
         return self._bound(pieces_of_weights(weights))
 
-    def state(self) -> dict[str, Array]:
-        """Copies of the state: slots flat in the order of the weights, and "iterations"; {} before the first update."""
+    def live_state(self) -> dict[str, Array]:
+        """The state: slots flat in the order of the weights, and "iterations"; {} before the first update."""
         if self._binding is None:
             return {}
         core = self._binding.core
-        slots = {name: slot.copy() for name, slot in zip(self._slot_names, core.slots, strict=False)}
-        return {**slots, "iterations": np.array(core.step, np.int64)}
+        return {**dict(zip(self._slot_names, core.slots, strict=False)), "iterations": core.iterations}
+
+    def state(self) -> dict[str, Array]:
+        """Copies of the state, as `live_state` has it."""
+        return _core.copies(self.live_state())
 
     def set_state(self, state: Mapping[str, Array], weights: Sequence[Weight]) -> None:
         """Put `state()` back, over these weights.
