@@ -407,6 +407,47 @@ def test_a_claimed_size_takes_no_memory(tmp_path: Path) -> None:
     assert resident() - before < 2**20
 
 
+def identity_hyper(count: int) -> hn.HyperModel:
+    """A generator without weights: the condition is what it generates."""
+    condition, inputs = layers.Input((3 * count,)), layers.Input((count,))
+    target = hn.Model(inputs, layers.Dense(3, use_bias=False)(inputs))
+    return hn.HyperModel(hn.Model(condition, layers.Activation("linear")(condition)), target)
+
+
+def test_a_generator_without_weights_claims_no_memory(tmp_path: Path) -> None:
+    """Room for generated weights, which no tensor holds, is as much as the numbers in the file justify."""
+    path = tmp_path / "m.safetensors"
+    identity_hyper(100).save(path)
+    tensors, texts = _core.read_file(str(path))
+    for name in ("hypernet_config", "hypernet_model"):
+        texts[name] = texts[name].replace("300", str(3 * 10**7)).replace("100", str(10**7))
+    _core.write_file(str(path), tensors, texts)
+    before = resident()
+    with pytest.raises(ValueError, match="0 numbers are too few for a generator of 30,000,000 weights"):
+        hn.saving.load_model(path)
+    assert resident() - before < 2**22
+
+
+def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+    """The same rule when saving: a million generated weights may come from nothing, a few more not."""
+    path = tmp_path / "m.safetensors"
+    identity_hyper(2**20 // 3).save(path)
+    assert hn.saving.load_model(path).target.count_params() == 2**20 // 3 * 3
+    path.unlink()
+    with pytest.raises(ValueError, match="too few for a generator of"):
+        identity_hyper(2**20 // 3 + 1).save(path)
+    assert not path.exists()
+
+
+def test_a_base_without_a_place_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    small_model().save(path)
+    tensors, texts = _core.read_file(str(path))
+    _core.write_file(str(path), {**tensors, "base": np.zeros(3, np.float32)}, texts)
+    with pytest.raises(ValueError, match="no place for: base"):
+        hn.saving.load_model(path)
+
+
 def test_a_base_that_is_no_number_changes_nothing(tmp_path: Path) -> None:
     """Weights and base are checked before the first of them is written."""
     target = hn.target_network(2, 2, hidden=2)

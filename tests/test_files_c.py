@@ -325,7 +325,15 @@ MODEL = {"kind": "model", "graph": GRAPH}
 INT8 = HYPER | {"head": {"stored": "int8", "bias": True}}
 WIDE_GRAPH = GRAPH | {"dtype": "float64", "inputs": [INPUT | {"dtype": "float64"}]}
 OTHER_SIZE = GENERATOR | {"nodes": [GENERATOR["nodes"][0] | {"attributes": {"units": 11}}]}
+ROOM = 3 * 2**20  # for more weights than there are numbers in a file of a few kilobytes
+IDENTITY = GENERATOR | {"inputs": [GENERATOR["inputs"][0] | {"shape": [ROOM]}], "nodes": [], "outputs": [0]}
+FORGED = HYPER | {
+    "generator": IDENTITY,
+    "target": GRAPH | {"inputs": [INPUT | {"shape": [ROOM // 3]}]},
+    "base": False,
+}
 BAD_MODELS: dict[str, tuple[dict[str, np.ndarray], dict[str, str], str]] = {
+    "room for nothing": ({"target/d/bias": np.zeros(3, np.float32)}, metadata_of(FORGED), "too few"),
     "no format": (MODEL_ARRAYS, {"hypernet_model": json.dumps(MODEL)}, "format"),
     "newer format": (MODEL_ARRAYS, metadata_of(MODEL) | {"hypernet_format": "2"}, "format 2"),
     "no description": (MODEL_ARRAYS, {"hypernet_format": "1"}, "no model"),

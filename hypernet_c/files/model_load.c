@@ -39,6 +39,9 @@ static hn_status generated_read(loading *l, const hn_json_value *names)
     return HN_OK;
 }
 
+/* How many weights may be generated: so many in any case, and so many for each number in the file. */
+enum { GENERATED_FREELY = 1 << 20, GENERATED_A_NUMBER = 64 };
+
 /* P: elements of all generated entries. */
 static int64_t generated_count(const hn_model *model)
 {
@@ -67,6 +70,19 @@ static hn_status head_read(loading *l, const hn_json_value *value)
     return HN_OK;
 }
 
+/* The target's vector has room for P weights that no tensor holds: numbers in the file must justify it. A generator may
+   give more than it holds itself (parts that are repeated), and without any a million. */
+static hn_status generated_check(const loading *l)
+{
+    int64_t count = generated_count(l->model), numbers = 0;
+    for (int64_t i = 0; i < hn_tensor_file_count(l->file); i++)
+        numbers += hn_shape_size(&hn_tensor_file_at(l->file, i)->shape);
+    if (count <= GENERATED_FREELY || count / GENERATED_A_NUMBER <= numbers)
+        return HN_OK;
+    return hn_error_set(l->error, HN_ERROR_VALUE, "it has %lld numbers, too few for a generator of %lld weights",
+                        (long long)numbers, (long long)count);
+}
+
 /* One output in the target's dtype, of P elements or of a head's features. */
 static hn_status generator_check(const loading *l)
 {
@@ -80,7 +96,7 @@ static hn_status generator_check(const loading *l)
         int64_t size = hn_shape_size(&output->shape);
         head->width = size;
         if (output->dtype == hn_graph_dtype(generator) && (head->count > 0 ? size >= 0 : size == count))
-            return HN_OK;
+            return generated_check(l);
     }
     if (head->count > 0)
         return hn_error_set(l->error, HN_ERROR_VALUE, "the generator must have one output, of the head's features");

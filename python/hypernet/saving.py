@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 FilePath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _FORMAT = "1"
+_GENERATED_FREELY, _GENERATED_A_NUMBER = 2**20, 64  # as in hypernet_c/files/model_load.c
 _OPTIMIZER = "optimizer/"
 _HEAD_PARTS = ("head/kernel", "head/scale", "head/bias")
 
@@ -147,6 +148,21 @@ def _state_of(tensors: Mapping[str, Array]) -> dict[str, Array]:
     return {name.removeprefix(_OPTIMIZER): value for name, value in tensors.items() if name.startswith(_OPTIMIZER)}
 
 
+def _generated_count(generator: Any, tensors: Mapping[str, Array]) -> int:
+    kernel = tensors.get(_HEAD_PARTS[0])
+    return math.prod(generator.output_shape[1:]) if kernel is None else kernel.shape[-1]
+
+
+def _check_generated(generated: int, tensors: Mapping[str, Array], path: str) -> None:
+    """The target has room for the generated weights, which no tensor holds: the file's numbers must justify it."""
+    numbers = sum(value.size for value in tensors.values())
+    if generated > max(_GENERATED_FREELY, _GENERATED_A_NUMBER * numbers):
+        raise ValueError(
+            f"'{path}': {numbers:,} numbers are too few for a generator of {generated:,} weights; a file may have "
+            f"{_GENERATED_A_NUMBER} for each of its numbers, or {_GENERATED_FREELY:,}."
+        )
+
+
 def _free_path(filepath: FilePath, overwrite: bool) -> str:
     path = checked_path(filepath)
     if not overwrite and os.path.exists(path):
@@ -165,6 +181,8 @@ def _write(path: str, tensors: dict[str, Array], model: Any, with_compile: bool)
         "hypernet_model": _graph_json(model),
         "hypernet_config": json.dumps(config, default=_plain),
     }
+    if with_compile and hasattr(model, "generator"):
+        _check_generated(_generated_count(model.generator, tensors), tensors, path)  # else it could not be loaded
     _core.write_file(path, tensors, texts)
 
 
@@ -286,7 +304,7 @@ def load_model(
         raise ValueError(f"'{path}' holds weights only; make the model and use `model.load_weights`.")
     with custom_object_scope(custom_objects or {}):
         with _named_errors(path, "configuration"):
-            model = _model_from(config, tensors, custom_objects, bounded=True)
+            model = _model_from(config, tensors, custom_objects, path)
         _fill(model, path, tensors)
         if compile and config.get("compile_config"):
             with _named_errors(path, "configuration"):
@@ -331,15 +349,15 @@ def _checked_config(path: str, texts: dict[str, str]) -> dict[str, Any]:
 
 
 def _model_from(
-    config: dict[str, Any], tensors: dict[str, Array], custom_objects: dict[str, Any] | None, bounded: bool
+    config: dict[str, Any], tensors: dict[str, Array], custom_objects: dict[str, Any] | None, path: str | None
 ) -> Any:
-    """The model of a configuration; `bounded`: it may have no more weights than there are numbers in the tensors."""
+    """The model of a configuration; of a file, it may have no more weights than there are numbers in the tensors."""
     from .hyper.model import HyperModel
     from .models.config import deserialize_layer
 
     def room(prefix: str, more: int = 0) -> AbstractContextManager[None]:
         count = sum(value.size for name, value in tensors.items() if name.startswith(prefix))
-        return limited_room(count + more) if bounded else nullcontext()
+        return nullcontext() if path is None else limited_room(count + more)
 
     if config["class_name"] not in ("HyperModel", "QuantizedHyperModel"):
         with room("weights/"):
@@ -347,7 +365,9 @@ def _model_from(
     parts = config["config"]
     with room("generator/"):
         generator = deserialize_layer(parts["generator"], custom_objects)
-    generated = tensors[_HEAD_PARTS[0]].shape[-1] if "head" in parts else math.prod(generator.output_shape[1:])
+    generated = _generated_count(generator, tensors)
+    if path is not None:
+        _check_generated(generated, tensors, path)
     with room("target/", generated):
         target = deserialize_layer(parts["target"], custom_objects)
     base = tensors["base"] if parts["has_base"] else None
@@ -496,7 +516,7 @@ def rebuild(cls: type[Any], state: dict[str, Any]) -> Any:
     """The model of a snapshot."""
     if state["class_name"] in ("HyperModel", "QuantizedHyperModel"):
         tensors = state["head"] if state["base"] is None else {**state["head"], "base": state["base"]}
-        model = _model_from(state, tensors, None, bounded=False)
+        model = _model_from(state, tensors, None, path=None)
     else:
         model = cls.from_config(state["config"])
     if state["built"]:
