@@ -222,3 +222,17 @@ def test_a_class_in_place_of_an_optimizer():
         model.compile(optimizer=hn.optimizers.Adam, loss="mse")
     model.compile("adam", hn.losses.MeanSquaredError, metrics=[hn.metrics.MeanAbsoluteError])
     assert len(model.evaluate(X, np.zeros((6, 2)), verbose=0)) == 2
+
+
+def test_what_is_no_model_is_named():
+    for call in (lambda: hn.functional_call(3, X, X), lambda: hn.functional_vjp(3, X, X), lambda: hn.count_params(3)):
+        with pytest.raises(TypeError, match=r"expected a Model.* received int\."):
+            call()
+
+
+def test_a_layer_that_there_is_not():
+    """What Keras has and this library has not: the message lists what there is."""
+    with pytest.raises(AttributeError, match=r"no attribute 'Conv2D'\. There are: .*Concatenate, Dense, Dropout"):
+        hn.layers.Conv2D  # noqa: B018
+    with pytest.raises(ValueError, match=r"expected a positive integer\. Received: units='10'"):
+        hn.layers.Dense("10")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from pathlib import Path
 
@@ -38,3 +39,14 @@ def test_base_starts_at_the_targets_weights(tmp_path, monkeypatch):
 
 def test_no_placeholder_is_left():
     assert re.findall(r"^[A-Z_]{6,}$", README.read_text(), re.MULTILINE) == []
+
+
+def test_the_tests_own_readme_names_every_file() -> None:
+    """No test file is missing in its table of floors, and none that is named there is gone."""
+    folder = Path(__file__).parent
+    text = (folder / "README.md").read_text()
+    table = text[text.index("| floor | tests |") : text.index("## What is tried")]
+    named = set(re.findall(r"`(test_\w+\*?)`", table))
+    files = {path.stem for path in folder.glob("test_*.py")}
+    assert {name for name in files if not any(fnmatch.fnmatch(name, pattern) for pattern in named)} == set()
+    assert {pattern for pattern in named if not fnmatch.filter(files, pattern)} == set()

@@ -143,8 +143,8 @@ static int text_take(contents *contents, PyObject *key, PyObject *value)
     return 0;
 }
 
-/* The tables, over copies: a training thread may change weights while the file is written, which has their checksum, and
-   other threads may change the dicts. */
+/* The tables, over copies: a training thread may change weights while the file, which has their checksum, is written,
+   and other threads may change the dicts. */
 static int contents_take(contents *contents, const binding_state *state, PyObject *tensors, PyObject *texts)
 {
     hn_error error;

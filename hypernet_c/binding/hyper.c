@@ -1,4 +1,4 @@
-/* Hyper: two networks and the pipeline between them; prediction. */
+/* Hyper: two networks and the pipeline between them; prediction is in hyper_predict.c, gradients in hyper_train.c. */
 #include "hyper.h"
 #include "../base/memory.h"
 #include "../base/threads.h"

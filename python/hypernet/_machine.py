@@ -57,5 +57,5 @@ def show_config() -> None:
     """
     others = [isa for isa in _core.available_isas() if isa != _core.isa()]
     print(f"hypernet {_core.__version__}")
-    print(f"instruction set: {_core.isa()}" + (f" (available: {', '.join(others)})" if others else ""))
+    print(f"instruction set: {_core.isa()}" + (f" (also available: {', '.join(others)})" if others else ""))
     print(f"threads: {_core.get_num_threads()}")

@@ -63,7 +63,7 @@ def functional_call(
     >>> hn.functional_call(target, theta, hn.ones((5, 3))).tolist()[0]
     [0.5, 0.5]
     """
-    number = call_seed(training, seed)
+    number = _checked_seed("functional_call", model, training, seed)
     if isinstance(model, HyperModel):
         outputs, _ = _hyper_forward(model, theta, x, training, number, _flat_out(model.target, out))
     else:
@@ -71,6 +71,12 @@ def functional_call(
         written = _flat_out(model, out)
         outputs = core.predict(meeting.conditions, meeting.inputs, meeting.mode, written, training, number, 0)
     return model._pack_outputs(outputs) if out is None else out
+
+
+def _checked_seed(caller: str, model: Any, training: bool, seed: int | None) -> int:
+    if not isinstance(model, (Model, HyperModel)):
+        raise TypeError(f"{caller}: expected a Model or a HyperModel, received {type(model).__name__}.")
+    return call_seed(training, seed)
 
 
 def _flat_out(model: Model, out: Any) -> tuple[Array, ...] | None:
@@ -106,7 +112,7 @@ def functional_vjp(
     >>> pullback(hn.ones((4, 2))).theta.shape == (target.count_params(),)
     True
     """
-    number = call_seed(training, seed)
+    number = _checked_seed("functional_vjp", model, training, seed)
     if isinstance(model, HyperModel):
         outputs, run = _hyper_forward(model, theta, x, training, number, None)
         structure = model.target._known("outputs").output_structure

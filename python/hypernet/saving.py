@@ -6,8 +6,9 @@ Tensors: "weights/<entry>" of a model; "generator/<entry>", "target/<entry>" (ow
 
 "hypernet_format" is a whole number, now 1. It grows whenever a reader of before would misread a file; a reader refuses
 a number that is larger than its own and says that a newer hypernet is needed, and goes on reading every smaller one.
-What a reader of before may overlook goes into metadata keys of its own: keys that are not known are ignored. Nothing
-else is: a tensor without a place, a layer or an argument that is not known are errors.
+What a reader of before may overlook goes into metadata keys of its own, or keys of the configuration beside those of
+today: where they are not known, they are ignored. Nothing else is: a tensor without a place, a layer or an argument that
+is not known are errors.
 
 Loading runs no code from a file and imports nothing that a file names: names of classes are looked up among hypernet's
 own and those that the program itself registered or handed in.

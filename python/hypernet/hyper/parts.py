@@ -12,6 +12,7 @@ from .._convert import as_dtype
 from .._weights import Weight
 from ..layers.base import penalties
 from ..models.model import Model
+from ..models.parameters import ParameterVector
 
 Array = NDArray[Any]
 
@@ -70,6 +71,8 @@ def count_params(target: Model, generated: Sequence[str] | str | None = None) ->
     >>> hn.count_params(target, generated=[target.layers[-1].name])
     1290
     """
+    if not isinstance(target, ParameterVector):
+        raise TypeError(f"count_params: expected a Model, received {type(target).__name__}.")
     target.count_params()  # says what to do where the target is not built
     flags = generated_flags(target, generated)
     return sum(weight.size for weight, on in zip(target._weights_in_order(), flags, strict=True) if on)

@@ -1,5 +1,7 @@
 """Layers, with Keras's names, signatures and defaults."""
 
+from typing import Any
+
 from .activation import ELU, Activation, Dropout, LeakyReLU, PReLU, ReLU, Softmax
 from .base import Layer
 from .core import Dense, Embedding
@@ -31,3 +33,8 @@ __all__ = [
     "concatenate",
     "multiply",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    there = ", ".join(kind for kind in __all__ if kind[0].isupper())
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}. There are: {there}.")

@@ -74,7 +74,7 @@ class Dense(Layer):
         reject("Dense", lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         if not _is_positive_integer(units):
             raise ValueError(
-                f"Received an invalid value for `units`, expected a positive integer. Received: units={units}"
+                f"Received an invalid value for `units`, expected a positive integer. Received: units={units!r}"
             )
         self.units = int(units)
         self.activation = activations.get(activation)
