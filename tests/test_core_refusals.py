@@ -315,6 +315,10 @@ CALLS: dict[str, Callable[[], tuple[Callable[..., Any], tuple[Any, ...]]]] = {
     "loss_values": lambda: (_core.loss_values, (*MSE[:3], ONE, ONE)),
     "loss_gradient": lambda: (_core.loss_gradient, (*MSE[:3], ONE, ONE, np.ones(2, np.float32))),
     "write_all": lambda: (_core.write_all, ([(_core.Store(3, "float32"), 0, np.ones(3, np.float32))], False)),
+    "write_all to an array": lambda: (_core.write_all, ([(np.zeros(3), 1, np.ones(2))], False)),
+    "update_all": lambda: (
+        _core.update_all, ([(np.zeros(8, np.float32), 0, TWO[0])], adam(), np.ones(8, np.float32), np.ones(8, np.float32), 0.1, 1.0),
+    ),
 }  # fmt: skip
 
 

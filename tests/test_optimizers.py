@@ -286,6 +286,73 @@ def test_constraints_follow():
     assert (layer.kernel == 0).all() and (layer.bias == -10).all()
 
 
+@pytest.mark.parametrize("make", [optimizers.SGD, optimizers.RMSprop, optimizers.Adam, optimizers.AdamW])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_constraint_projects_what_the_update_gives(make, dtype):
+    """Bit for bit what the update without it gives, projected; in one store and in several."""
+    models = []
+    for constraint in (None, hn.constraints.NonNeg(), hn.constraints.NonNeg()):
+        hn.utils.set_random_seed(3)
+        layer = hn.layers.Dense(37, kernel_constraint=constraint, dtype=dtype)
+        models.append(hn.Sequential([hn.Input((11,)), layer]))
+    free, one, several = models
+    optimizer = [make(0.1) for _ in models]
+    array = np.ones(5, dtype)
+    for _ in range(5):
+        gradient = RNG.normal(size=free.count_params()).astype(dtype)
+        parts = [gradient[:407].reshape(11, 37), gradient[407:]]
+        optimizer[0].apply(gradient, free.params)
+        kernel = free.weights[0]
+        kernel.assign(np.maximum(kernel.value, 0))
+        optimizer[1].apply(gradient, one.params)
+        optimizer[2].apply([*parts, np.ones(5, dtype)], [*several.weights, array])
+        assert free.params.tobytes() == one.params.tobytes() == several.params.tobytes()
+    assert (array < 1).all() and one.params.any()
+
+
+class FailsTheSecondTime(hn.constraints.Constraint):
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, w):
+        self.calls += 1
+        if self.calls == 2:
+            raise ArithmeticError
+        return w
+
+
+def apply_once(model, optimizer):
+    optimizer.apply([np.ones(w.shape, np.float32) for w in model.weights], model.weights)
+
+
+def train(model, optimizer):
+    model.train_on_batch(np.ones((4, 3), np.float32), np.ones((4, 2), np.float32))
+
+
+@pytest.mark.parametrize("update", [apply_once, train])
+@pytest.mark.parametrize("fails", [1, 2], ids=["the first update", "the second update"])
+def test_a_constraint_that_fails_changes_nothing(update, fails):
+    """Neither the weights nor the slots nor the number of updates; the next update goes on from there."""
+    model, twin = (
+        hn.Sequential([hn.Input((3,)), hn.layers.Dense(2, kernel_initializer="ones", kernel_constraint=constraint)])
+        for constraint in (FailsTheSecondTime(), "non_neg")
+    )
+    for each in (model, twin):
+        each.compile(optimizers.Adam(0.1), "mse")
+    model.weights[0].constraint.calls = 2 - fails
+    for step in range(1, 4):
+        if step == fails:
+            before = model.get_weights(), model.optimizer.built, model.optimizer.state()
+            with pytest.raises(ArithmeticError):
+                update(model, model.optimizer)
+            after = model.get_weights(), model.optimizer.built, model.optimizer.state()
+            np.testing.assert_equal(before, after)
+        update(model, model.optimizer)
+        update(twin, twin.optimizer)
+        np.testing.assert_equal(model.get_weights(), twin.get_weights())
+    assert model.optimizer.iterations == 3
+
+
 def test_version_rises():
     model = _model()
     _, pullback = model.vjp(np.zeros((1, 3)))

@@ -86,9 +86,9 @@ void *hn_layout_part(hn_layout *layout, size_t count, size_t size)
     return layout->base + start;
 }
 
-void hn_memory_fail_at(int64_t k)
+int64_t hn_memory_fail_at(int64_t k)
 {
-    atomic_store(&fail_countdown, k);
+    return atomic_exchange(&fail_countdown, k);
 }
 
 int64_t hn_memory_live_blocks(void)

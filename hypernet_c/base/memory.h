@@ -31,8 +31,9 @@ typedef struct hn_layout {
 /* The next part, of `count * size` bytes, 64-byte aligned where the base is; NULL without a base or if it overflows. */
 void *hn_layout_part(hn_layout *layout, size_t count, size_t size);
 
-/* For tests: the k-th allocation from now on fails (k = 1: the next), once; 0 switches this off. */
-void hn_memory_fail_at(int64_t k);
+/* For tests: the k-th allocation from now on fails (k = 1: the next), once; 0 switches this off. Gives what is left of
+   the last k: 0 if that allocation has failed. */
+int64_t hn_memory_fail_at(int64_t k);
 
 /* For tests: blocks allocated and not yet freed. */
 int64_t hn_memory_live_blocks(void);

@@ -60,8 +60,7 @@ static PyObject *fail_allocation_at(PyObject *module, PyObject *argument)
     int64_t k;
     if (value_count(argument, "k", &k) < 0)
         return NULL;
-    hn_memory_fail_at(k);
-    Py_RETURN_NONE;
+    return PyLong_FromLongLong(hn_memory_fail_at(k));
 }
 
 static PyObject *set_contraction_order(PyObject *module, PyObject *argument)

@@ -325,7 +325,7 @@ static double update_work(const OptimizerObject *optimizer)
     return 1.0 * (double)optimizer->size;
 }
 
-static PyObject *optimizer_apply(PyObject *self, PyObject *const *args, Py_ssize_t count)
+PyObject *optimizer_apply(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     update_call call;
     gil gil;

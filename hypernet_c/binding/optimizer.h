@@ -33,4 +33,7 @@ void optimizer_update(OptimizerObject *optimizer, void *weights, const void *gra
 void optimizer_write(OptimizerObject *optimizer, StoreObject *store, void *weights, const void *gradient,
                      double learning_rate, double grad_scale);
 
+/* The method `apply` of an optimizer. Where it fails nothing has changed. */
+PyObject *optimizer_apply(PyObject *self, PyObject *const *args, Py_ssize_t count);
+
 #endif

@@ -1,11 +1,12 @@
-/* Many writes to stores, as one: nothing is written unless all can be. */
+/* Many writes to stores and arrays, as one: nothing is written unless all can be. */
+#include "optimizer.h"
 #include "run.h"
-#include "store.h"
 #include "../base/memory.h"
 
+/* The arrays are held, so that with the tuple's references NumPy refuses to resize them. */
 typedef struct one_write {
-    StoreObject *store;
-    PyArrayObject *array; /* held, so that with the tuple's reference NumPy refuses to resize it */
+    StoreObject *store; /* NULL: into an array */
+    PyArrayObject *into, *array;
     size_t offset, bytes; /* in bytes */
 } one_write;
 
@@ -15,26 +16,52 @@ typedef struct writes {
     Py_ssize_t count, held, store_count, claimed;
 } writes;
 
-/* (store, offset, array) */
+/* Where (store or array, offset, array) goes: the dtype and how many numbers there are. */
+static int destination_take(const binding_state *state, PyObject *given, one_write *to, int *dtype, int64_t *count)
+{
+    PyArrayObject *into = (PyArrayObject *)given;
+    if (Py_IS_TYPE(given, state->store_type)) {
+        to->store = (StoreObject *)given;
+        *dtype = (int)to->store->dtype;
+        *count = to->store->count;
+        return 0;
+    }
+    if (!PyArray_Check(given) || !PyArray_IS_C_CONTIGUOUS(into) || !PyArray_ISBEHAVED(into)) {
+        PyErr_SetString(PyExc_TypeError, "what is written to are stores, and contiguous writable arrays");
+        return -1;
+    }
+    to->into = into;
+    *dtype = array_dtype(into);
+    *count = PyArray_SIZE(into);
+    return 0;
+}
+
+/* (store or array, offset, array) */
 static int write_take(const binding_state *state, PyObject *item, one_write *to)
 {
     int64_t offset;
     if (tuple_check(item, 3, "parts of a write") < 0 || value_count(PyTuple_GET_ITEM(item, 1), "offset", &offset) < 0)
         return -1;
-    StoreObject *store = (StoreObject *)PyTuple_GET_ITEM(item, 0);
     PyArrayObject *array = (PyArrayObject *)PyTuple_GET_ITEM(item, 2);
-    if (!Py_IS_TYPE((PyObject *)store, state->store_type) || !PyArray_Check((PyObject *)array) ||
-        array_dtype(array) != (int)store->dtype || !PyArray_IS_C_CONTIGUOUS(array) || PyArray_ISBYTESWAPPED(array)) {
+    int64_t count;
+    int dtype;
+    *to = (one_write){.store = NULL};
+    if (destination_take(state, PyTuple_GET_ITEM(item, 0), to, &dtype, &count) < 0)
+        return -1;
+    if (!PyArray_Check((PyObject *)array) || dtype < 0 || array_dtype(array) != dtype ||
+        !PyArray_IS_C_CONTIGUOUS(array)) {
         PyErr_SetString(PyExc_TypeError, "contiguous arrays of a store's dtype are written to it");
         return -1;
     }
-    if (offset > store->count || PyArray_SIZE(array) > store->count - offset) {
+    if (offset > count || PyArray_SIZE(array) > count - offset) {
         PyErr_Format(PyExc_ValueError, "%zd numbers at offset %lld do not lie in a store of %lld",
-                     (Py_ssize_t)PyArray_SIZE(array), (long long)offset, (long long)store->count);
+                     (Py_ssize_t)PyArray_SIZE(array), (long long)offset, (long long)count);
         return -1;
     }
-    *to = (one_write){store, (PyArrayObject *)Py_NewRef(array), (size_t)offset * hn_dtype_size(store->dtype),
-                      (size_t)PyArray_NBYTES(array)};
+    to->array = (PyArrayObject *)Py_NewRef(array);
+    Py_XINCREF(to->into);
+    to->offset = (size_t)offset * hn_dtype_size((hn_dtype)dtype);
+    to->bytes = (size_t)PyArray_NBYTES(array);
     return 0;
 }
 
@@ -60,7 +87,8 @@ static int writes_take(const binding_state *state, writes *self, PyObject *tuple
     for (; self->held < self->count; self->held++) {
         if (write_take(state, PyTuple_GET_ITEM(tuple, self->held), &self->list[self->held]) < 0)
             return -1;
-        store_add(self, self->list[self->held].store);
+        if (self->list[self->held].store)
+            store_add(self, self->list[self->held].store);
     }
     for (Py_ssize_t i = 0; claimed && i < self->store_count; i++)
         if (hn_lock_check_claim(self->stores[i]->lock, &error) != HN_OK) {
@@ -75,6 +103,11 @@ static int writes_take(const binding_state *state, writes *self, PyObject *tuple
     return 0;
 }
 
+static void write_run(const one_write *write, void *data)
+{
+    memmove((char *)data + write->offset, PyArray_DATA(write->array), write->bytes);
+}
+
 /* One store after the other: who reads two of them waits for the second while it holds the first. */
 static void writes_run(const writes *self)
 {
@@ -83,43 +116,72 @@ static void writes_run(const writes *self)
         hn_lock_write_begin(store->lock);
         for (Py_ssize_t i = 0; i < self->count; i++)
             if (self->list[i].store == store)
-                memmove((char *)store->data + self->list[i].offset, PyArray_DATA(self->list[i].array),
-                        self->list[i].bytes);
+                write_run(&self->list[i], store->data);
         atomic_fetch_add(&store->version, 1);
         hn_lock_write_end(store->lock);
     }
+    for (Py_ssize_t i = 0; i < self->count; i++)
+        if (self->list[i].into)
+            write_run(&self->list[i], PyArray_DATA(self->list[i].into));
 }
 
-/* Whoever waits for readers must not hold the GIL, which they may need. */
-static PyObject *write_all(PyObject *module, PyObject *const *args, Py_ssize_t count)
+static void writes_drop(writes *self)
+{
+    while (self->claimed > 0)
+        hn_lock_release(self->stores[--self->claimed]->lock);
+    while (self->held > 0) {
+        self->held--;
+        Py_DECREF(self->list[self->held].array);
+        Py_XDECREF(self->list[self->held].into);
+    }
+    hn_memory_free(self->list);
+    hn_memory_free(self->stores);
+}
+
+/* `update`: five arguments, the optimizer and those of its `apply`, which happens when all else is ready. Whoever waits
+   for readers must not hold the GIL, which they may need. */
+static PyObject *write_after(PyObject *module, PyObject *sequence, int claimed, PyObject *const *update)
 {
     writes self = {.list = NULL};
-    if (arguments_check("write_all", count, 2) < 0)
-        return NULL;
-    int claimed = PyObject_IsTrue(args[1]);
-    if (claimed < 0)
-        return NULL;
-    PyObject *tuple = sequence_take(args[0], "writes must be a sequence of (store, offset, array)");
+    PyObject *tuple = sequence_take(sequence, "writes must be a sequence of (store, offset, array)");
     if (!tuple)
         return NULL;
     int good = writes_take(PyModule_GetState(module), &self, tuple, claimed) == 0;
+    if (good && update) {
+        PyObject *done = optimizer_apply(update[0], update + 1, 4);
+        good = done != NULL;
+        Py_XDECREF(done);
+    }
     if (good) {
         Py_BEGIN_ALLOW_THREADS
         writes_run(&self);
         Py_END_ALLOW_THREADS
     }
-    while (self.claimed > 0)
-        hn_lock_release(self.stores[--self.claimed]->lock);
-    while (self.held > 0)
-        Py_DECREF(self.list[--self.held].array);
-    hn_memory_free(self.list);
-    hn_memory_free(self.stores);
+    writes_drop(&self);
     Py_DECREF(tuple);
     return good ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *write_all(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    int claimed = arguments_check("write_all", count, 2) < 0 ? -1 : PyObject_IsTrue(args[1]);
+    return claimed < 0 ? NULL : write_after(module, args[0], claimed, NULL);
+}
+
+static PyObject *update_all(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    const binding_state *state = PyModule_GetState(module);
+    if (arguments_check("update_all", count, 6) < 0)
+        return NULL;
+    if (!Py_IS_TYPE(args[1], state->optimizer_type))
+        return PyErr_Format(PyExc_TypeError, "an Optimizer is needed, received %s", Py_TYPE(args[1])->tp_name);
+    return write_after(module, args[0], 1, args + 1);
 }
 
 PyMethodDef writes_functions[] = {
     {"write_all", FASTCALL(write_all), METH_FASTCALL,
      "write_all(writes, claimed): copy each array of (store, offset, array) in, all or none."},
+    {"update_all", FASTCALL(update_all), METH_FASTCALL,
+     "update_all(writes, optimizer, weights, gradient, learning_rate, grad_scale): apply, and then the writes."},
     {NULL, NULL, 0, NULL},
 };

@@ -62,11 +62,24 @@ class Store:
         """Become the one writer; RuntimeError if there is one. Re-entrant for nobody."""
     def release(self) -> None: ...
 
-def write_all(writes: Sequence[tuple[Store, int, Array]], claimed: bool) -> None:
-    """Copy contiguous arrays of the stores' dtypes to their places, as the one writer of all these stores.
+def write_all(writes: Sequence[tuple[Store | Array, int, Array]], claimed: bool) -> None:
+    """Copy contiguous arrays to their places in stores or arrays of the same dtype, as the one writer of these stores.
 
     Nothing is written where that fails; whoever reads a store sees all of its writes or none. `claimed`: the caller has
     claimed all of them.
+    """
+
+def update_all(
+    writes: Sequence[tuple[Store | Array, int, Array]],
+    optimizer: Optimizer,
+    weights: Array,
+    gradient: Array,
+    learning_rate: float,
+    grad_scale: float,
+) -> None:
+    """`optimizer.apply` to an array, and then the writes, most of which are parts of that array; both or neither.
+
+    The caller has claimed all stores.
     """
 
 def store_of(array: Array) -> Store | None:
@@ -335,5 +348,8 @@ def set_contraction_order(order: Literal["by_cost", "weights", "slices", "mixtur
 def counters() -> dict[str, int]:
     """{"generator_rows", "calls" (runs of the pipeline), "live_blocks"} since the process started."""
 
-def fail_allocation_at(k: int) -> None:
-    """For tests: the k-th allocation of the library from now on fails, once; 0 switches this off."""
+def fail_allocation_at(k: int) -> int:
+    """For tests: the k-th allocation of the library from now on fails, once; 0 switches this off.
+
+    What is left of the last k: 0 if that allocation has failed.
+    """

@@ -208,9 +208,17 @@ class Optimizer:
         [0.5, 0.0]
         """
         found, gradient, given = self._meet(grads, trainable_variables)
-        binding = self._bound(found, given)
-        binding.apply(gradient, self.learning_rate, 1.0)
-        binding.constrain()
+        before = self._binding
+        try:
+            self._bound(found, given).apply(gradient, self.learning_rate, 1.0)
+        except BaseException:
+            self._withdraw(before)
+            raise
+
+    def _withdraw(self, before: Binding | None) -> None:
+        """After a failure: without state, as it was, if there was none and there has been no update."""
+        if before is None and self.iterations == 0:
+            self._binding = None
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Any]]) -> None:
         """`apply` for an iterable of (gradient, variable).

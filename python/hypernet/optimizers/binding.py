@@ -166,9 +166,10 @@ class Binding:
 
     # ---- updates ----
     def apply(self, gradient: Array, learning_rate: float, scale: float) -> None:
-        """One update in place."""
+        """One update in place, then the constraints. Where it fails, neither the weights nor the state have changed."""
         memory = self.memory
-        if memory is not None:
+        constrained = [piece.weight for piece in self._pieces if piece.weight is not None and _acts(piece.weight)]
+        if memory is not None and not constrained:
             self.core.apply(memory, gradient, learning_rate, scale)
             return
         stores = list(dict.fromkeys(piece.memory for piece in self._pieces if isinstance(piece.memory, _core.Store)))
@@ -177,59 +178,67 @@ class Binding:
             while claimed < len(stores):
                 stores[claimed].claim()
                 claimed += 1
-            together = np.concatenate([view.reshape(-1) for view in self._views()])
-            self.core.apply(together, gradient, learning_rate, scale)
-            self._write(together)
+            together = self._together()
+            writes = self._writes(together, gradient, learning_rate, scale)
+            _core.update_all(writes, self.core, together, gradient, learning_rate, scale)
         finally:
             while claimed:  # takes no memory: there may be none
                 claimed -= 1
                 stores[claimed].release()
 
-    def _write(self, together: Array) -> None:
-        """New values of all pieces, flat; the stores are claimed."""
-        cuts = np.split(together, np.cumsum([piece.size for piece in self._pieces])[:-1])
-        pieces = list(zip(self._pieces, cuts, strict=True))
-        in_stores = [(p.memory, p.offset, cut) for p, cut in pieces if isinstance(p.memory, _core.Store)]
-        _core.write_all(in_stores, True)
-        for piece, cut in pieces:
-            if not isinstance(piece.memory, _core.Store):
-                piece.memory[...] = cut.reshape(piece.memory.shape)
+    def _writes(
+        self, together: Array, gradient: Array, learning_rate: float, scale: float
+    ) -> list[tuple[_core.Store | Array, int, Array]]:
+        """Where parts of the updated vector go; what is constrained has its new value already."""
+        delta: Array | None = None
+        writes: list[tuple[_core.Store | Array, int, Array]] = []
+        for piece, (at, offset, size, *_) in zip(self._pieces, self.spans, strict=True):
+            part = together[at : at + size]
+            if piece.weight is not None and _acts(piece.weight):
+                if delta is None:
+                    delta = self.core.delta(together, gradient, learning_rate, scale)
+                part = _constrained(piece.weight, part + delta[offset : offset + size])
+            writes.append((piece.memory, piece.offset, part))
+        return writes
 
     def delta(self, gradient: Array, learning_rate: float, scale: float) -> Array:
         """What `apply` would add, flat."""
         memory = self.memory
-        if memory is None:
-            memory = np.concatenate([view.reshape(-1) for view in self._views()])
-        return self.core.delta(memory, gradient, learning_rate, scale)
+        return self.core.delta(self._together() if memory is None else memory, gradient, learning_rate, scale)
 
-    def _views(self) -> list[Array]:
-        return [
-            piece.memory.view(piece.offset, (piece.size,)) if isinstance(piece.memory, _core.Store) else piece.memory
-            for piece in self._pieces
-        ]
-
-    def constrain(self) -> None:
-        """Project the trainable weights that have a constraint."""
-        constrain(self.weights)
-
-
-def constrain(weights: Sequence[Weight]) -> None:
-    """Project the trainable weights among these that have a constraint."""
-    from .._weights import write
-
-    chosen = [weight for weight in weights if weight.constraint is not None and weight.trainable]
-    if chosen:
-        write(chosen, [_constrained(weight) for weight in chosen])
+    def _together(self) -> Array:
+        """A copy of all weights, flat, where the spans of the core have them."""
+        memory = self.memory
+        if isinstance(memory, _core.Store):
+            return memory.view(0, (memory.count,)).copy()
+        if memory is not None:
+            return memory.copy()
+        return np.concatenate(
+            [
+                piece.memory.view(piece.offset, (piece.size,))
+                if isinstance(piece.memory, _core.Store)
+                else piece.memory
+                for piece in self._pieces
+            ]
+        )
 
 
-def _constrained(weight: Weight) -> Array:
-    projected = as_dtype(weight.constraint(weight.value), weight.dtype)
+def _acts(weight: Weight) -> bool:
+    """Whether a weight has a constraint and is trained."""
+    return weight.constraint is not None and weight.trainable
+
+
+def _constrained(weight: Weight, value: Array) -> Array:
+    """The projection of a new value, in memory of its own."""
+    assert weight.constraint is not None
+    projected = as_dtype(weight.constraint(value.reshape(weight.shape)), weight.dtype)
     if projected.shape != weight.shape:
         raise ValueError(
             f"The constraint of {weight.path} must return an array of the weight's shape {weight.shape}; it returned one "
             f"of shape {projected.shape}."
         )
-    return projected
+    array = np.ascontiguousarray(projected)
+    return array.copy() if _core.store_of(array) is not None else array
 
 
 def _is_same(mine: Piece, other: Piece) -> bool:

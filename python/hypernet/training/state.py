@@ -224,11 +224,14 @@ class Compiled:
         examples = self._examples(x, y, sample_weight, class_weight) if again is None else again
         if is_plain and again is None:
             self._remember(x, y, examples)
-        stepper = self._spare_stepper(optimizer)
+        before = None if optimizer is None else optimizer._binding
         try:
+            stepper = self._spare_stepper(optimizer)
             found = getattr(stepper, what)(examples, *rest)
-        except ValueError:
-            if again is not None:
+        except BaseException as error:
+            if optimizer is not None:
+                optimizer._withdraw(before)
+            if again is not None and isinstance(error, ValueError):
                 self._examples(x, y, None)  # where it is the values (labels), this says so in better words
             raise
         self._spare_steppers[optimizer is not None] = stepper

@@ -179,7 +179,6 @@ class Stepper:
         batch, normalizer = self._gradients(examples, call, True, gradient)
         with uninterrupted():
             binding.apply(gradient, optimizer.learning_rate, 1.0 / normalizer)
-            binding.constrain()
         return batch
 
     def gradient(self, examples: Examples, training: bool) -> tuple[Batch, Array]:

@@ -176,8 +176,12 @@ class Trainer(Compiled):
                 steps=source.steps,
             )
         self.stop_training = False
+        optimizer, before = self.optimizer, self.optimizer._binding
         try:
             self._run_epochs(source, tester, callbacks, range(initial_epoch, epochs), validation_freq)
+        except BaseException:
+            optimizer._withdraw(before)
+            raise
         finally:
             callbacks.close()
         if self.history is None:  # the caller's own CallbackList keeps none
