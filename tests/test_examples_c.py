@@ -30,6 +30,8 @@ def prediction(program: Path, *arguments: object) -> np.ndarray:
     return np.array([float(number) for number in line[1].split() if number != "..."])
 
 
+@pytest.mark.slow
+@pytest.mark.gate
 def test_plain_compile_line(tmp_path: Path) -> None:
     """The README's command as it stands (but for the level of optimisation, which takes its time)."""
     found = re.search(r"^cc -O2 (-Ihypernet_c .*?) -o specialize$", (ROOT / "README.md").read_text(), re.M | re.S)

@@ -21,7 +21,11 @@ def hyper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program("tests/c/hyper.c", tmp_path_factory.mktemp("hyper"))
 
 
-@pytest.mark.parametrize("part", PARTS)
+LONG = {"blocks"}
+EACH_PART = [pytest.param(part, marks=[pytest.mark.slow, pytest.mark.gate] * (part in LONG)) for part in PARTS]
+
+
+@pytest.mark.parametrize("part", EACH_PART)
 def test_hyper(hyper: Path, part: str) -> None:
     assert checked(hyper, part) >= PARTS[part]
 
