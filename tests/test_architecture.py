@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -148,7 +149,7 @@ def test_no_warnings(compiler: str) -> None:
 
 # ---- Python ----
 # From the bottom up; a module, or a package with all that is in it. A module imports from its own floor or lower ones
-# when it is loaded; what a function imports when it is called does not count.
+# when it is loaded.
 PYTHON_FLOORS = (
     ("_core", "_names", "_nest", "_shapes", "_convert", "_random", "_registry", "_machine", "_tensor", "_weights"),
     ("activations", "initializers", "constraints", "regularizers", "losses", "metrics", "optimizers"),
@@ -159,6 +160,14 @@ PYTHON_FLOORS = (
     ("", "keras"),
     ("__main__", "demo"),
 )
+FROM_ABOVE = {
+    ("_tensor", "layers.merging"),
+    ("layers.base", "models.lowering"),
+    ("callbacks.monitors", "saving"),
+    ("saving", "hyper.model"),
+    ("saving", "hyper.quantize"),
+    ("saving", "__version__"),
+}
 PYTHON_FILES = sorted(PYTHON.rglob("*.py"))
 LAZY = {"tqdm", "rich", "sklearn", "matplotlib"}  # slow to import: only where they are used
 NEVER = {"tensorflow", "keras", "torch", "jax", "scipy", "safetensors", "pandas"}
@@ -180,12 +189,12 @@ def floor_of(module: str) -> int:
     return floors[0]
 
 
-def imports(path: Path) -> list[tuple[str, bool]]:
-    """(name, whether it is a module of ours) of what is imported when the module is loaded."""
+def imports(path: Path, nodes: Iterable[ast.AST]) -> list[tuple[str, bool]]:
+    """(name, whether it is a module of ours) of what these statements of the file import."""
     package = module_of(path).split(".") if path.name == "__init__.py" else module_of(path).split(".")[:-1]
     package = [part for part in package if part]
     found = []
-    for node in ast.parse(path.read_text()).body:
+    for node in nodes:
         if isinstance(node, ast.Import):
             found += [(alias.name, False) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
@@ -197,21 +206,37 @@ def imports(path: Path) -> list[tuple[str, bool]]:
     return found
 
 
+def height_of(name: str) -> int:
+    """The floor of a module, or of the package for a name of the package itself."""
+    exists = name == "_core" or (PYTHON / name.replace(".", "/")).is_dir()
+    exists = exists or (PYTHON / (name.replace(".", "/") + ".py")).is_file()
+    return floor_of(name) if exists else floor_of("")
+
+
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=python_name)
 def test_imports_point_down(path: Path) -> None:
     module = module_of(path)
-    for name, ours in imports(path):
+    for name, ours in imports(path, ast.parse(path.read_text()).body):
         if ours:
-            exists = name == "_core" or (PYTHON / name.replace(".", "/")).is_dir()
-            exists = exists or (PYTHON / (name.replace(".", "/") + ".py")).is_file()
-            height = floor_of(name) if exists else floor_of("")  # a name of the package itself
-            assert height <= floor_of(module), f"{module or 'hypernet'} imports {name}, which lies above it"
+            assert height_of(name) <= floor_of(module), f"{module or 'hypernet'} imports {name}, which lies above it"
         else:
             top = name.split(".")[0]
             assert top not in NEVER, f"{module} imports {top}"
             assert top not in LAZY or module.startswith(("demo", "__main__")), (
                 f"{module} imports {top} when it is loaded"
             )
+
+
+def test_functions_import_from_above_only_where_it_is_listed() -> None:
+    """When they are called: operators and layers that make what lies above them, and files that hold any model."""
+    found = set()
+    for path in PYTHON_FILES:
+        tree = ast.parse(path.read_text())
+        for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+            for name, ours in imports(path, ast.walk(function)):
+                if ours and height_of(name) > floor_of(module_of(path)):
+                    found.add((module_of(path), name))
+    assert found == FROM_ABOVE
 
 
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=python_name)
