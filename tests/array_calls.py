@@ -53,6 +53,10 @@ class Models:
         """All weights of all models."""
         return b"".join(model.params.tobytes() for model in self.all)
 
+    def steps(self) -> list[int]:
+        """How many updates each model has had."""
+        return [int(model.optimizer.iterations) for model in self.all]
+
     def restore(self) -> None:
         """The weights and the random numbers of the beginning."""
         for model, params in zip(self.all, self._params, strict=True):

@@ -188,7 +188,7 @@ class Cells:
 
     def check_value(self, slot: Slot, odd: odd_arrays.Odd, expected: Any) -> None:
         """The call does with this value what is stated."""
-        before = content(odd.value)
+        before, numbers = content(odd.value), content(odd.numbers)
         if isinstance(expected, str):
             found = self.run(slot, odd.value)
             if expected == SAME:
@@ -202,11 +202,13 @@ class Cells:
         else:
             self.fails(slot, odd, expected)
         assert content(odd.value) == before, "the argument has been changed"
+        assert content(odd.numbers) == numbers, "the memory of the argument has been changed"
 
     def fails(self, slot: Slot, odd: odd_arrays.Odd, expected: Any) -> None:
         """The call raises an error of this type, says what came, and the next one is as if there had been none."""
         kinds = expected if isinstance(expected, tuple) else (expected,)
         self._begin(slot)
+        steps = self.models.steps()
         try:
             slot.call(self.models, odd.value)
         except Exception as error:
@@ -218,6 +220,7 @@ class Cells:
         else:
             raise AssertionError("no error")
         assert self.models.params() == self._params, "a call that failed has changed weights"
+        assert self.models.steps() == steps, "a call that failed has made a training step"
         assert self.run(slot, slot.plain) == self.plain(slot), "the call after one that failed has another result"
 
 
