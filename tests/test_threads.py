@@ -271,6 +271,23 @@ def test_copies_have_as_many_steps_in_the_weight_as_in_the_optimizer(tmp_path):
     assert len(set(steps)) > len(steps) // 4
 
 
+def test_copies_are_of_whole_steps_while_constrained_weights_are_updated():
+    """Weights and state of the optimizer in one copy are those after the same number of updates."""
+    layer = hn.layers.Dense(WIDTH, kernel_initializer="zeros", kernel_constraint=hn.constraints.NonNeg())
+    model = hn.Sequential([hn.Input((WIDTH,)), layer])
+    optimizer, params = hn.optimizers.SGD(1.0, momentum=1.0), model.params
+    optimizer.apply(-np.ones_like(params), params)  # there is state from here on
+
+    def read() -> np.ndarray:
+        copy = _core.copies({"weights": params, **optimizer.live_state()})
+        steps = int(copy["iterations"])  # of gradients of -1, which add up
+        return np.asarray((copy["velocity"] == steps).all() and (copy["weights"] == steps * (steps + 1) / 2).all())
+
+    assert read().all()
+    seen = seen_by_readers(read, lambda i: optimizer.apply(-np.ones_like(params), params), 500)
+    assert seen == {True}
+
+
 @pytest.mark.parametrize("bad", [(3,), (0, 0)])
 def test_a_write_that_cannot_be_done_writes_nothing(bad):
     """Another writer of one of the stores, or an array that does not fit: all stores are as before, and free."""

@@ -245,16 +245,6 @@ static void optimizer_dealloc(PyObject *object)
 
 /* ---- updates ---- */
 
-/* One update: what it reads and writes. */
-typedef struct update_call {
-    OptimizerObject *optimizer;
-    held held;
-    StoreObject *store;       /* whose memory the weights are; NULL: a plain array's */
-    void *weights;
-    PyArrayObject *gradient;
-    double learning_rate, grad_scale;
-} update_call;
-
 /* Where the weights are, and how many. */
 static int weights_take(update_call *call, binding_state *state, PyObject *given, int writes, int64_t *count)
 {
@@ -282,8 +272,7 @@ static int weights_take(update_call *call, binding_state *state, PyObject *given
     return optimizer_check(call->optimizer, call->optimizer->dtype, call->optimizer->size, *count);
 }
 
-/* Takes all arguments of apply and delta; afterwards the optimizer is ours until update_end. */
-static int update_begin(update_call *call, PyObject *self, PyObject *const *args, int writes)
+int update_begin(update_call *call, PyObject *self, PyObject *const *args, int writes)
 {
     binding_state *state = state_of(self);
     int64_t count;
@@ -313,7 +302,7 @@ static int update_begin(update_call *call, PyObject *self, PyObject *const *args
     return 0;
 }
 
-static void update_end(update_call *call)
+void update_end(update_call *call)
 {
     held_drop(&call->held);
     if (call->optimizer)
@@ -325,7 +314,13 @@ static double update_work(const OptimizerObject *optimizer)
     return 1.0 * (double)optimizer->size;
 }
 
-PyObject *optimizer_apply(PyObject *self, PyObject *const *args, Py_ssize_t count)
+void update_run(const update_call *call)
+{
+    optimizer_update(call->optimizer, call->weights, PyArray_DATA(call->gradient), call->learning_rate,
+                     call->grad_scale, NULL);
+}
+
+static PyObject *optimizer_apply(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     update_call call;
     gil gil;
@@ -338,8 +333,7 @@ PyObject *optimizer_apply(PyObject *self, PyObject *const *args, Py_ssize_t coun
         hn_lock_release(call.store->lock);
     } else if (good) {
         gil_release(&gil, update_work(call.optimizer));
-        optimizer_update(call.optimizer, call.weights, PyArray_DATA(call.gradient), call.learning_rate,
-                         call.grad_scale, NULL);
+        update_run(&call);
         gil_acquire(&gil);
     }
     update_end(&call);

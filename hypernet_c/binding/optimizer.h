@@ -2,6 +2,7 @@
 #ifndef HN_BINDING_OPTIMIZER_H
 #define HN_BINDING_OPTIMIZER_H
 
+#include "arrays.h"
 #include "store.h"
 
 typedef struct OptimizerObject {
@@ -33,7 +34,21 @@ void optimizer_update(OptimizerObject *optimizer, void *weights, const void *gra
 void optimizer_write(OptimizerObject *optimizer, StoreObject *store, void *weights, const void *gradient,
                      double learning_rate, double grad_scale);
 
-/* The method `apply` of an optimizer. Where it fails nothing has changed. */
-PyObject *optimizer_apply(PyObject *self, PyObject *const *args, Py_ssize_t count);
+/* One update: what it reads and writes. */
+typedef struct update_call {
+    OptimizerObject *optimizer;
+    held held;
+    StoreObject *store;       /* whose memory the weights are; NULL: a plain array's */
+    void *weights;
+    PyArrayObject *gradient;
+    double learning_rate, grad_scale;
+} update_call;
+
+/* Takes the four arguments of `apply` and `delta`; afterwards, even where that fails, update_end must follow. In between
+   the optimizer is ours. */
+int update_begin(update_call *call, PyObject *self, PyObject *const *args, int writes);
+/* The update (needs no GIL). */
+void update_run(const update_call *call);
+void update_end(update_call *call);
 
 #endif

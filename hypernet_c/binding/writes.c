@@ -108,12 +108,17 @@ static void write_run(const one_write *write, void *data)
     memmove((char *)data + write->offset, PyArray_DATA(write->array), write->bytes);
 }
 
-/* One store after the other: who reads two of them waits for the second while it holds the first. */
-static void writes_run(const writes *self)
+/* One store after the other: who reads two of them waits for the second while it holds the first. Whoever reads one
+   store and the optimizer's state sees both before the update, or both after all. */
+static void writes_run(const writes *self, const update_call *update)
 {
+    if (update && self->store_count == 0)
+        update_run(update);
     for (Py_ssize_t s = 0; s < self->store_count; s++) {
         StoreObject *store = self->stores[s];
         hn_lock_write_begin(store->lock);
+        if (update && s == 0)
+            update_run(update);
         for (Py_ssize_t i = 0; i < self->count; i++)
             if (self->list[i].store == store)
                 write_run(&self->list[i], store->data);
@@ -138,44 +143,50 @@ static void writes_drop(writes *self)
     hn_memory_free(self->stores);
 }
 
-/* `update`: five arguments, the optimizer and those of its `apply`, which happens when all else is ready. Whoever waits
-   for readers must not hold the GIL, which they may need. */
-static PyObject *write_after(PyObject *module, PyObject *sequence, int claimed, PyObject *const *update)
+/* Whoever waits for readers must not hold the GIL, which they may need. */
+static int write_after(PyObject *module, PyObject *sequence, int claimed, const update_call *update)
 {
     writes self = {.list = NULL};
     PyObject *tuple = sequence_take(sequence, "writes must be a sequence of (store, offset, array)");
     if (!tuple)
-        return NULL;
+        return -1;
     int good = writes_take(PyModule_GetState(module), &self, tuple, claimed) == 0;
-    if (good && update) {
-        PyObject *done = optimizer_apply(update[0], update + 1, 4);
-        good = done != NULL;
-        Py_XDECREF(done);
-    }
     if (good) {
         Py_BEGIN_ALLOW_THREADS
-        writes_run(&self);
+        writes_run(&self, update);
         Py_END_ALLOW_THREADS
     }
     writes_drop(&self);
     Py_DECREF(tuple);
-    return good ? Py_NewRef(Py_None) : NULL;
+    return good ? 0 : -1;
 }
 
 static PyObject *write_all(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     int claimed = arguments_check("write_all", count, 2) < 0 ? -1 : PyObject_IsTrue(args[1]);
-    return claimed < 0 ? NULL : write_after(module, args[0], claimed, NULL);
+    if (claimed < 0 || write_after(module, args[0], claimed, NULL) < 0)
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 static PyObject *update_all(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     const binding_state *state = PyModule_GetState(module);
+    update_call update;
     if (arguments_check("update_all", count, 6) < 0)
         return NULL;
     if (!Py_IS_TYPE(args[1], state->optimizer_type))
         return PyErr_Format(PyExc_TypeError, "an Optimizer is needed, received %s", Py_TYPE(args[1])->tp_name);
-    return write_after(module, args[0], 1, args + 1);
+    int good = update_begin(&update, args[1], args + 2, 1) == 0;
+    if (good && update.store) {
+        PyErr_SetString(PyExc_ValueError, "the updated vector must be an array of its own, not a store's memory");
+        good = 0;
+    }
+    good = good && write_after(module, args[0], 1, &update) == 0;
+    update_end(&update);
+    if (!good)
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 PyMethodDef writes_functions[] = {
