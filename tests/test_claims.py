@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from hypernet.training.claims import claims
 
+from evidence import Recorder
+
 X = np.random.default_rng(0).standard_normal((64, 4), dtype=np.float32)
 Y = np.arange(64) % 3
 
@@ -79,7 +81,7 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
-def test_a_second_thread_is_refused_and_the_first_goes_on(method: str) -> None:
+def test_a_second_thread_is_refused_and_the_first_goes_on(method: str, evidence: Recorder) -> None:
     """Each method that uses the running means, while another thread is in fit or evaluate, says what to do; the
     other thread ends with the numbers that it gets alone."""
     options = {"verbose": 0, "batch_size": 16}
@@ -102,6 +104,7 @@ def test_a_second_thread_is_refused_and_the_first_goes_on(method: str) -> None:
     model.compile("adam", "sparse_categorical_crossentropy")
     fitted(model)
     assert not claims
+    evidence(f"calls beside `{method}` of another thread are refused", tried=len(REFUSED), required=6)
 
 
 def test_what_reads_goes_on_beside_fit() -> None:

@@ -354,7 +354,7 @@ def test_sixteen_threads_use_one_model(evidence):
         lambda: hyper.generate(cond),
     ]
     expected, done = [call().tobytes() for call in calls], []
-    finished = threading.Event()
+    finished, changes = threading.Event(), [0]
 
     def work(index: int) -> None:
         for _ in range(25):
@@ -365,6 +365,7 @@ def test_sixteen_threads_use_one_model(evidence):
         while not finished.is_set():
             for count in (1, 2, 5, 16):
                 hn.set_num_threads(count)
+                changes[0] += 1
 
     changing = threading.Thread(target=change)
     changing.start()
@@ -373,6 +374,7 @@ def test_sixteen_threads_use_one_model(evidence):
     changing.join()
     assert not raised, raised[0]
     evidence("calls of 16 threads on one model give the bits of one thread", tried=len(done), required=400)
+    evidence("changes of the number of threads while 16 compute", tried=changes[0], required=4)
 
 
 def test_sixteen_threads_train_a_model_each(evidence):
