@@ -1,14 +1,15 @@
-"""Up to a million calls of every public entry, of good and of bad arguments: memory and reference counts stay where they were.
+"""Every public call, of good and of bad arguments, over and over: memory and reference counts stay where they were.
 
-The ordinary share is 20,000 calls (gate); `-m "slow and not gate"` makes the million. What writes and reads files is
-called less often.
+Calls that are little more than one call of the C library are made a million times; 20,000 times before every change
+(gate). All that is public, those and the others, is called 10,000 times (gate: 300), with the same criteria (flat.py):
+they tell one reference, one object or 16 bytes of every fourth call.
 """
 
 from __future__ import annotations
 
-import gc
+import ctypes
 import os
-import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,21 +19,17 @@ import numpy as np
 import pytest
 from hypernet import _core
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc"),
-]
+import array_calls
+import flat
+import plain_calls
+import test_input_matrix as matrix
+
+pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
 
 MIB = 1 << 20
 RNG = np.random.default_rng(0)
 X, COND = RNG.standard_normal((2, 3), dtype=np.float32), RNG.standard_normal((2, 4), dtype=np.float32)
 Y, GIVEN = RNG.standard_normal((2, 2), dtype=np.float32), np.ones((2, 2), np.float32)
-ARGUMENTS = [X, COND, Y, GIVEN, None, True, (), np.dtype("float32"), np.dtype("float64"), np.dtype("int64"), np.ndarray]
-
-
-def resident() -> int:
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def refused(call: Callable[[], Any]) -> Callable[[], None]:
@@ -46,14 +43,15 @@ def refused(call: Callable[[], Any]) -> Callable[[], None]:
     return attempt
 
 
-def entries(folder: Path) -> dict[str, Callable[[], Any]]:
+def entries(folder: Path) -> tuple[dict[str, Callable[[], Any]], list[Any]]:
+    """The calls, and the objects whose references are counted."""
     hn.utils.set_random_seed(1)
     model = hn.Sequential([hn.Input((3,)), hn.layers.Dense(4, activation="relu"), hn.layers.Dense(2)])
     hyper = hn.HyperModel(hn.hypernetwork(4, model.count_params(), hidden=4), model)
     model.compile(hn.optimizers.SGD(1e-9), "mean_squared_error")
     hyper.compile(hn.optimizers.Adam(1e-9), "mean_squared_error")
     theta = hyper.generate(COND)
-    flat, listed, out = model.params.copy(), model.get_weights(), np.empty((2, 2), np.float32)
+    flat_params, listed, out = model.params.copy(), model.get_weights(), np.empty((2, 2), np.float32)
     quantized = hyper.quantize("int8")
     optimizer, vector, moved = hn.optimizers.Adam(1e-9), np.ones(5, np.float32), np.ones(5, np.float32)
     wide, path = np.ones((2, 9), np.float32), str(folder / "weights.safetensors")
@@ -87,10 +85,10 @@ def entries(folder: Path) -> dict[str, Callable[[], Any]]:
         "quantized.predict": lambda: quantized.predict([COND, X], verbose=0),
         "functional_call": lambda: hn.functional_call(model, theta[0], X),
         "functional_vjp and pullback": functional_vjp,
-        "unflatten": lambda: model.unflatten(flat),
+        "unflatten": lambda: model.unflatten(flat_params),
         "params": lambda: model.params,
         "get_weights": model.get_weights,
-        "set_weights, flat": lambda: model.set_weights(flat),
+        "set_weights, flat": lambda: model.set_weights(flat_params),
         "set_weights, list": lambda: model.set_weights(listed),
         "loss_and_grad": lambda: model.loss_and_grad(X, Y),
         "hyper.loss_and_grad": lambda: hyper.loss_and_grad([COND, X], Y),
@@ -121,7 +119,9 @@ def entries(folder: Path) -> dict[str, Callable[[], Any]]:
         "load_weights refused": lambda: model.load_weights(str(folder / "nowhere.safetensors")),
     }
     assert output.shape == (2, 2)
-    return good | {name: refused(call) for name, call in bad.items()}
+    held = [X, COND, Y, GIVEN, theta, flat_params, listed, out, vector, moved, wide, output, path]
+    held += flat.parts([model, hyper, quantized, optimizer, pullback])
+    return good | {name: refused(call) for name, call in bad.items()}, held
 
 
 # Of the million, so many times less: they write or read files, or make whole models.
@@ -145,28 +145,17 @@ NAMES = [
 ]  # fmt: skip
 
 
-def references() -> int:
-    gc.collect()
-    return sum(min(sys.getrefcount(item), 2**28) for item in ARGUMENTS)
-
-
 def endure(name: str, million: int, folder: Path, evidence: Any) -> None:
-    known = entries(folder)
+    known, held = entries(folder)
     assert set(known) == set(NAMES)
-    call, count = known[name], max(million // RARE.get(name, 1), 200)
-    for _ in range(200):
-        call()
-    before = references(), sys.getallocatedblocks(), _core.counters()["live_blocks"], resident()
-    for _ in range(count):
-        call()
-    after = references(), sys.getallocatedblocks(), _core.counters()["live_blocks"], resident()
-    shared, objects, blocks, growth = (b - a for a, b in zip(before, after, strict=True))
-    assert abs(shared) < 100 and blocks == 0, (shared, blocks)
-    assert objects < 200, objects
+    count = max(million // RARE.get(name, 1), flat.SETTLING)
+    change = flat.Watch(held).settled(known[name], count)
     claim = f"{count:,} calls of {name} leave references and blocks as they were, and memory flat"
-    evidence(claim, tried=count, required=count, worst=growth / MIB, bound=2.0, unit="MiB", objects=objects)
+    growth = {"worst": change.resident / MIB, "bound": 2.0, "unit": "MiB"}
+    evidence(claim, tried=count, required=count, objects=change.objects, heap=change.heap, held=len(held), **growth)
 
 
+@pytest.mark.slow
 @pytest.mark.gate
 @pytest.mark.parametrize("name", NAMES)
 def test_many_calls(name: str, tmp_path: Path, evidence: Any) -> None:
@@ -174,7 +163,104 @@ def test_many_calls(name: str, tmp_path: Path, evidence: Any) -> None:
     endure(name, 20_000, tmp_path, evidence)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_million_calls(name: str, tmp_path: Path, evidence: Any) -> None:
     """1,000,000 of each; fewer of those in RARE, which write or read files or train in epochs."""
     endure(name, 1_000_000, tmp_path, evidence)
+
+
+# ---- all that is public ----
+def public_calls(models: array_calls.Models, folder: Path) -> tuple[dict[str, Callable[[], Any]], list[Any]]:
+    """Every public call: with arrays, with a text where arrays belong, and without; and the objects that they use."""
+    slots = array_calls.slots()
+    good = {slot.name: lambda slot=slot: slot.call(models, slot.plain) for slot in slots}
+    bad = {
+        f"{slot.name} refused": refused(lambda slot=slot: slot.call(models, "no array"))
+        for slot in slots
+        if not isinstance(matrix.expectation(slot, "a str"), str)
+    }
+    held = flat.parts([vars(models), *(slot.plain for slot in slots)])
+    return good | bad | plain_calls.calls(models, folder), held
+
+
+def call_all(count: int, folder: Path) -> tuple[int, int]:
+    """Every public call so many times; how many calls there are and how many objects are watched."""
+    models = array_calls.Models()
+    known, held = public_calls(models, folder)
+    watch, wrong = flat.Watch(held), []
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)  # thousands of steps may diverge
+        for name, call in known.items():
+            models.restore()
+            try:
+                watch.settled(call, count)
+            except AssertionError as error:
+                wrong.append(f"{name}: {error}")
+    assert not wrong, f"{len(wrong)} calls leave something:\n" + "\n".join(wrong[:40])
+    return len(known), len(held)
+
+
+@pytest.mark.slow
+@pytest.mark.gate
+def test_every_public_call_is_flat(tmp_path: Path, evidence: Any) -> None:
+    """300 of each."""
+    calls, held = call_all(300, tmp_path)
+    claim = "public calls that 300 times over leave references, objects and memory as they were"
+    evidence(claim, tried=calls, required=900, calls_of_each=300, held=held)
+
+
+@pytest.mark.slow
+def test_every_public_call_is_flat_for_long(tmp_path: Path, evidence: Any) -> None:
+    """10,000 of each, ten million in all."""
+    calls, held = call_all(10_000, tmp_path)
+    claim = "public calls that 10,000 times over leave references, objects and memory as they were"
+    evidence(claim, tried=calls, required=900, calls_of_each=10_000, held=held)
+
+
+def test_no_public_call_is_missing(tmp_path: Path) -> None:
+    """What tests/test_input_matrix.py lists as taking no arrays is called without; it proves that the rest is a slot."""
+    found = set(plain_calls.calls(array_calls.Models(), tmp_path))
+    names = {f"{module}.{name}" for module, listed in matrix.NO_ARRAYS.items() for name in listed.split()}
+    for kind in (hn.Model, hn.Sequential, hn.HyperModel):
+        names |= {f"{kind.__name__}.{name}" for name in matrix.METHODS_WITHOUT_ARRAYS & matrix.methods(kind)}
+    names |= {f"optimizers.SGD.{name}" for name in matrix.OF_OPTIMIZERS_WITHOUT_ARRAYS}
+    assert names <= found, names - found
+    for call in plain_calls.calls(array_calls.Models(), tmp_path).values():
+        call()
+
+
+LEAKED: list[Any] = []
+LIBC = ctypes.CDLL(None)
+LEAKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "an object": ("python_blocks", lambda model: LEAKED.append(object())),
+    "a list": ("objects", lambda model: LEAKED.append([])),
+    "a reference": ("references", lambda model: ctypes.pythonapi.Py_IncRef(ctypes.py_object(model))),
+    "a reference lost": ("references", lambda model: ctypes.pythonapi.Py_DecRef(ctypes.py_object(model))),
+    "a block of the library": ("library_blocks", lambda model: LEAKED.append(_core.Store(3, "float32"))),
+    "16 bytes of malloc": ("heap", lambda model: LIBC.malloc(16)),
+}
+
+
+@pytest.mark.parametrize("leak", LEAKS)
+def test_a_planted_leak_is_seen(leak: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of each per call, in 300 calls: the criteria of every test here tell it, and name it."""
+    if leak.endswith("malloc") and not flat.heap():
+        pytest.skip("needs mallinfo2 of glibc 2.33")
+    monkeypatch.setattr(flat, "ROUNDS", 1)
+    model = hn.target_network(3, 2, hidden=4)
+    named, spoil = LEAKS[leak]
+    watch = flat.Watch(flat.parts([model]))
+    keep = [model] * 1000  # noqa: F841
+    with pytest.raises(AssertionError, match=named):
+        watch.settled(lambda: spoil(model), 300)
+    if leak == "a reference lost":
+        for _ in range(flat.SETTLING + 300):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(model))
+    LEAKED.clear()
+
+
+def test_calls_without_a_leak_are_flat() -> None:
+    """The same watch finds nothing in calls that leave nothing."""
+    model = hn.target_network(3, 2, hidden=4)
+    flat.Watch(flat.parts([model])).settled(lambda: model(X), 300)

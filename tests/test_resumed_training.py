@@ -1,5 +1,5 @@
 """Training that stops at a checkpoint and goes on from its file, in this process or another, ends with the same bits as
-training that never stopped."""
+training that never stopped: always without chance, and with it if each epoch begins with a seed."""
 
 from __future__ import annotations
 
@@ -33,26 +33,68 @@ def network(dropout: bool) -> hn.Model:
     return hn.Sequential([layers.Input((5,)), *stack, layers.Dense(2)])
 
 
-def make(kind: str) -> Any:
+def make(kind: str, dropout: bool = True) -> Any:
     """A model; a hypermodel, wholly generated or in part, with a base."""
     hn.utils.set_random_seed(5)
-    target = network(kind != "base")
+    target = network(dropout and kind != "base")
     if kind == "plain":
         return target
     names = [target.layers[-1].name] if kind == "part" else None
+    dropped = [layers.Dropout(0.2)] if dropout else []
     generator = hn.Sequential(
-        [layers.Input((3,)), layers.Dense(4, "relu"), layers.Dropout(0.2), layers.Dense(hn.count_params(target, names))]
+        [layers.Input((3,)), layers.Dense(4, "relu"), *dropped, layers.Dense(hn.count_params(target, names))]
     )
     return hn.HyperModel(generator, target, generated=names, base="target" if kind == "base" else None)
 
 
+def given(model: Any) -> tuple[Any, np.ndarray]:
+    """What the model is trained on."""
+    conditions, x, y = data()
+    return ([conditions, x] if isinstance(model, hn.HyperModel) else x), y
+
+
+class Batches(hn.utils.PyDataset):
+    """The same in batches by number."""
+
+    def __init__(self, x: Any, y: np.ndarray) -> None:
+        super().__init__()
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> Any:
+        rows = slice(8 * index, 8 * index + 8)
+        x = [part[rows] for part in self.x] if isinstance(self.x, list) else self.x[rows]
+        return x, self.y[rows]
+
+
+def fit_at_once(model: Any, first: int, way: str = "arrays", seeded: bool = True, **options: Any) -> Any:
+    """One call of `fit` for all epochs from this one on.
+
+    way: batches that the core runs by itself, batches of which a callback hears, or a dataset's; seeded: as
+    ModelCheckpoint's docstring says, each epoch begins with a seed of its own.
+    """
+    x, y = given(model)
+    callbacks = options.pop("callbacks", [])
+    if seeded:
+        seed = lambda epoch, logs: hn.utils.set_random_seed(100 + epoch)  # noqa: E731
+        callbacks = [*callbacks, hn.callbacks.LambdaCallback(on_epoch_begin=seed)]
+    if way == "batch by batch":
+        callbacks = [*callbacks, hn.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: logs["loss"])]
+    validation = (x, y) if way == "validated" else None
+    options |= {"initial_epoch": first, "epochs": EPOCHS, "verbose": 0, "callbacks": callbacks}
+    if way == "dataset":
+        return model.fit(Batches(x, y), **options).history
+    return model.fit(x, y, batch_size=8, validation_data=validation, **options).history
+
+
 def fit(model: Any, first: int, last: int, **options: Any) -> hn.callbacks.History:
     """Epochs whose order of rows and dropout come from the epoch's own seed, as after a restart they must."""
-    conditions, x, y = data()
-    given = [conditions, x] if isinstance(model, hn.HyperModel) else x
+    x, y = given(model)
     for epoch in range(first, last):
         hn.utils.set_random_seed(100 + epoch)
-        history = model.fit(given, y, batch_size=8, initial_epoch=epoch, epochs=epoch + 1, verbose=0, **options)
+        history = model.fit(x, y, batch_size=8, initial_epoch=epoch, epochs=epoch + 1, verbose=0, **options)
     return history
 
 
@@ -77,6 +119,45 @@ def test_a_resumed_run_ends_with_the_same_bits(kind: str, optimizer: str, tmp_pa
     resumed = hn.saving.load_model(tmp_path / f"{STOP}.safetensors")
     assert fit(resumed, STOP, EPOCHS).history == losses
     assert bits_of(resumed) == bits_of(whole)
+
+
+def assert_resumable(whole: Any, folder: Path, **options: Any) -> None:
+    """One fit of all epochs, and one from the checkpoint that it wrote after STOP, end with the same bits."""
+    checkpoint = hn.callbacks.ModelCheckpoint(folder / "{epoch}.safetensors")
+    losses = fit_at_once(whole, 0, callbacks=[checkpoint], **options)
+    hn.utils.set_random_seed(77)  # whatever state a new process has
+    resumed = hn.saving.load_model(folder / f"{STOP}.safetensors")
+    assert bits_of(resumed) != bits_of(whole)
+    rest = fit_at_once(resumed, STOP, **options)
+    assert {name: values[STOP:] for name, values in losses.items()} == rest
+    assert bits_of(resumed) == bits_of(whole)
+
+
+@pytest.mark.parametrize("kind", ["plain", "hyper", "part", "base"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_one_fit_without_chance_is_resumed(kind: str, optimizer: str, tmp_path: Path) -> None:
+    """A single call of fit for all epochs, in the order of the rows and without dropout: no seed is needed."""
+    whole = make(kind, dropout=False)
+    whole.compile(OPTIMIZERS[optimizer](), "mse")
+    assert_resumable(whole, tmp_path, seeded=False, shuffle=False)
+
+
+@pytest.mark.parametrize("kind", ["plain", "hyper", "part", "base"])
+@pytest.mark.parametrize("way", ["arrays", "batch by batch", "validated", "dataset"])
+def test_one_fit_with_a_seed_an_epoch_is_resumed(kind: str, way: str, tmp_path: Path) -> None:
+    """A single call of fit for all epochs, with shuffled rows and dropout, whose epochs set a seed as they begin."""
+    whole = make(kind)
+    whole.compile(OPTIMIZERS["amsgrad"](), "mse", metrics=["mae"])
+    assert_resumable(whole, tmp_path, way=way)
+
+
+@pytest.mark.parametrize("chance", ["shuffle", "dropout"])
+def test_without_a_seed_chance_is_not_resumed(chance: str, tmp_path: Path) -> None:
+    """The state of the random numbers is not in the file, as ModelCheckpoint says: either alone would be noticed."""
+    whole = make("plain", dropout=chance == "dropout")
+    whole.compile(OPTIMIZERS["adam"](), "mse")
+    with pytest.raises(AssertionError):
+        assert_resumable(whole, tmp_path, seeded=False, shuffle=chance == "shuffle")
 
 
 def test_weights_alone_do_not_resume_an_optimizer(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _lock = allocate_lock()
 _generator: np.random.Generator | None = None
+_seedings = 0
 
 
 def generator() -> np.random.Generator:
@@ -48,6 +49,11 @@ def next_seed() -> int:
     return int(source.bit_generator.random_raw()) >> 2
 
 
+def seedings() -> int:
+    """How often `set_random_seed` was called: whoever drew a seed before must draw it anew when this has grown."""
+    return _seedings
+
+
 def seeded(seed: int) -> np.random.Generator:
     """A generator that starts from `seed`, whatever its sign."""
     import numpy as np
@@ -58,7 +64,8 @@ def seeded(seed: int) -> np.random.Generator:
 def set_random_seed(seed: int) -> None:
     """Fix every random number of the process: Python's, NumPy's and hypernet's.
 
-    Two runs that start with the same seed give the same bits, for any number of threads.
+    Two runs that start with the same seed give the same bits, for any number of threads. Called within `fit`, by a
+    callback, it holds from there on, for the order of rows as for dropout: see `ModelCheckpoint`.
 
     Parameters
     ----------
@@ -79,7 +86,7 @@ def set_random_seed(seed: int) -> None:
     >>> bool((hn.initializers.GlorotUniform()((2, 2)) == first).all())
     True
     """
-    global _generator
+    global _generator, _seedings
     import random
 
     import numpy as np
@@ -91,6 +98,7 @@ def set_random_seed(seed: int) -> None:
     np.random.seed(number)
     with _lock:
         _generator = np.random.default_rng(number)
+        _seedings += 1
 
 
 def as_seed(seed: Any) -> int:

@@ -283,7 +283,7 @@ def _unite(weights: Sequence[Weight], blocks: list[Block]) -> Block:
 
 
 def read(weights: Iterable[Weight]) -> list[Array]:
-    """Copies of several weights, none of them from before an update that others have seen."""
+    """Copies of several weights; of those in one store, all from between the same two updates."""
     return list(_core.copies(dict(enumerate(weight.value for weight in weights))).values())
 
 

@@ -249,6 +249,12 @@ class ReduceLROnPlateau(MonitorCallback):
 class ModelCheckpoint(MonitorCallback):
     """Save the model, or its weights, as training goes on.
 
+    `load_model(path).fit(..., initial_epoch=n)` goes on after epoch n, with the optimizer as it was. As in Keras, the
+    state of the random numbers that `fit` draws is not in the file: they are the process's, not the model's. Without
+    shuffling (`shuffle=False`) and dropout, both end with the same bits as one `fit` that was not interrupted; with them,
+    if each epoch of both begins with a seed of its own (see below). From a file of the midst of an epoch (an integer
+    `save_freq`) the epoch's rest cannot be taken up.
+
     Parameters
     ----------
     filepath : str
@@ -278,6 +284,10 @@ class ModelCheckpoint(MonitorCallback):
     --------
     >>> import hypernet as hn
     >>> callback = hn.callbacks.ModelCheckpoint("best.safetensors", save_best_only=True)
+
+    Training that can be taken up anywhere, bit for bit: this callback beside it, in the first `fit` as in the later one.
+
+    >>> seed = hn.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: hn.utils.set_random_seed(100 + epoch))
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._convert import as_dtype
-from .._random import next_seed
+from .._random import next_seed, seedings
 from .._weights import Weight
 from ..optimizers.base import Optimizer
 from ..optimizers.binding import Binding
@@ -49,6 +49,7 @@ class Stepper:
         self.optimizer = optimizer
         self._seed = 0
         self._call = -1
+        self._seedings = 0
         self._block: Any = None
         self._weights: list[Weight] = []
         self._size = 0
@@ -86,13 +87,14 @@ class Stepper:
 
     def begin(self) -> None:
         """Draw the seed of the calls that follow."""
+        self._seedings = seedings()
         self._seed = next_seed()
         self._call = 0
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is a seed."""
-        return self._call >= 0
+        """Whether there is a seed, and none was set since."""
+        return self._call >= 0 and self._seedings == seedings()
 
     def _next_call(self) -> int:
         self._follow()
