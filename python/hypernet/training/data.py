@@ -147,7 +147,7 @@ class DatasetSource(Source):
         if self._batches is None and steps is None:
             raise ValueError("A dataset without end (`num_batches` is None) needs a number of steps.")
         self.steps = self._batches if steps is None else steps
-        self._order = self._new_order()
+        self._order: Any = None  # drawn as a pass begins, when an epoch's callbacks have had their say
 
     def _new_order(self) -> Any:
         if self._batches is None:
@@ -166,12 +166,13 @@ class DatasetSource(Source):
                 self._next = 0
                 _ran_out()
                 break
+            if self._next == 0:
+                self._order = self._new_order()
             index = self._next if self._order is None else int(self._order[self._next])
             self._next += 1
             yield self._make(*unpack_batch(self._dataset[index]))
         if self._batches is not None and (self._given_steps is None or self._next >= self._batches):
             self._next = 0
-            self._order = self._new_order()
         self._hook("on_epoch_end")
 
 
