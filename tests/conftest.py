@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Generator, Iterator
 
@@ -83,5 +84,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         name: len(terminalreporter.stats.get(name, [])) for name in ("passed", "failed", "error", "skipped")
     }
     counts["seconds"] = round(time.monotonic() - config.stash[STARTED], 1)
-    evidence_file.write(claims, config.getoption("markexpr"), counts)
+    command = shlex.join(["pytest", *config.invocation_params.args]).replace(f"{evidence_file.ROOT}{os.sep}", "")
+    evidence_file.write(claims, command, counts)
     terminalreporter.write_line(f"{len(claims)} claims are kept in {evidence_file.path()}")
