@@ -1,6 +1,8 @@
 """Sizes whose products do not fit, or need more memory than there is: an error that says so, never a wrong size.
 
-In a process with a limited address space, so that what should be refused by its size is not granted lazily.
+In processes with a limited address space, so that what should be refused by its size is not granted lazily. What NumPy
+refuses (results, and copies of views that take no memory) says nothing about the library's own arithmetic, and is counted
+apart; `tests/c/giant_sizes.c` asks the library itself.
 """
 
 from __future__ import annotations
@@ -8,14 +10,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from c_build import program, run
+
 resource = pytest.importorskip("resource", reason="needs limits of the address space")
 
 SCRIPT = """
-import json, resource, sys
+import json, os, resource, sys
 import numpy as np
 import hypernet as hn
 from hypernet import _core
@@ -103,13 +108,26 @@ calls = {
     "a file": lambda n: _core.write_file("/tmp/never-written.safetensors", {"a": giant(n)}, {}),
 }
 
-tried, wrong = 0, []
+NUMPYS = ("iterator is too large", "Unable to allocate", "Maximum allowed dimension", "array is too big",
+          "broadcast dimensions too large", "too many elements")
+
+def is_numpys(error):
+    "Whether NumPy has refused this: code of its own, or called by the binding."
+    last = error.__traceback__
+    while last.tb_next is not None:
+        last = last.tb_next
+    inside = last.tb_frame.f_code.co_filename.startswith(os.path.dirname(np.__file__))
+    return inside or type(error).__module__.startswith("numpy") or any(text in str(error) for text in NUMPYS)
+
+tried, numpys, mine, wrong = 0, 0, 0, []
 for name, call in calls.items():
     for size in SIZES + MORE:
         tried += 1
         try:
             result = call(size)
         except (MemoryError, ValueError) as error:
+            numpys += is_numpys(error)
+            mine += not is_numpys(error)
             if not str(error):
                 wrong.append([name, size, "an error without a message"])
         except TypeError as error:  # what cannot be used in place says so before its size
@@ -121,7 +139,7 @@ for name, call in calls.items():
             wrong.append([name, size, f"gave {type(result).__name__}"])
 if hyper([COND, X]).tobytes() != expected or hyper.test_on_batch([COND, X], Y) != loss:
     wrong.append(["the model", 0, "computes something else now"])
-print(json.dumps([tried, wrong]))
+print(json.dumps([tried, numpys, mine, wrong]))
 """
 
 
@@ -132,6 +150,16 @@ def test_sizes_that_do_not_fit(evidence: Any) -> None:
     message, and the model computes on."""
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-3000:]}"
-    tried, wrong = json.loads(done.stdout.splitlines()[-1])
+    tried, numpys, mine, wrong = json.loads(done.stdout.splitlines()[-1])
     assert not wrong, wrong[:20]
-    evidence("sizes that do not fit are refused", tried=tried, required=600)
+    evidence("sizes that do not fit are refused", tried=mine, required=300, refused_by_numpy=numpys, calls=tried)
+
+
+@pytest.mark.slow
+@pytest.mark.gate
+def test_giant_sizes_in_c(tmp_path: Path, evidence: Any) -> None:
+    """Every dimension of graphs, plans, workspaces, hypernetworks and files in C is refused, or granted where memory does
+    not grow with it: then it is as large as its outputs."""
+    done = run(program("tests/c/giant_sizes.c", tmp_path), tmp_path / "file.safetensors")
+    tried, _, refused, _ = done.split()
+    evidence("giant sizes are refused by the C library", tried=int(refused), required=3100, calls=int(tried))

@@ -128,7 +128,7 @@ enum { MIB = 1024 * 1024 };
 
 static inline int64_t hyper_divide_up(int64_t a, int64_t b)
 {
-    return (a + b - 1) / b;
+    return a / b + (a % b > 0);
 }
 
 /* How many of `each` bytes fit: at least one, at most `most`. */

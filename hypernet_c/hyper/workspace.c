@@ -1,6 +1,7 @@
 /* The memory of runs: one allocation for the pipeline, and a workspace for each plan and slice. */
 #include "hyper_internal.h"
 #include "../base/memory.h"
+#include "../base/threads.h"
 
 static hn_view *view_part(hn_layout *parts, int32_t count)
 {
@@ -113,9 +114,9 @@ static hn_status make_plan_workspaces(hn_hyper_workspace *workspace, hn_error *e
 hn_hyper_workspace *hn_hyper_workspace_create(const hn_hyper *hyper, int64_t groups, int64_t rows, hn_mode mode,
                                               int32_t threads, hn_error *error)
 {
-    if (groups < 0 || rows < 0 || threads < 1) {
-        hn_error_set(error, HN_ERROR_VALUE, "a workspace needs groups >= 0, rows >= 0 and threads >= 1, received %lld, "
-                     "%lld and %d", (long long)groups, (long long)rows, threads);
+    if (groups < 0 || rows < 0 || threads < 1 || threads > HN_THREADS_MAX) {
+        hn_error_set(error, HN_ERROR_VALUE, "a workspace needs groups >= 0, rows >= 0 and 1 to %d threads, received "
+                     "%lld, %lld and %d", HN_THREADS_MAX, (long long)groups, (long long)rows, threads);
         return NULL;
     }
     if (hn_hyper_check_mode(hyper, mode, error) != HN_OK)

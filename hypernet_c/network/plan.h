@@ -60,8 +60,9 @@ int64_t hn_plan_row_elements(const hn_plan *plan, hn_mode mode);
    may give its gradient with respect to the logits; else NULL. */
 const char *hn_plan_fusable(const hn_plan *plan, int32_t output);
 
-/* A workspace for up to `groups` groups of up to `rows` rows on up to `threads` threads (both numbers may be smaller at
-   run time, as long as the product fits). One allocation; its size in bytes is asked with hn_workspace_bytes. */
+/* A workspace for up to `groups` groups of up to `rows` rows (both numbers may be smaller at run time, as long as the
+   product fits) on up to `threads` threads, at most HN_THREADS_MAX. One allocation; its size in bytes is asked with
+   hn_workspace_bytes. */
 hn_workspace *hn_workspace_create(const hn_plan *plan, int64_t groups, int64_t rows, hn_mode mode, int32_t threads,
                                   hn_error *error);
 void hn_workspace_free(hn_workspace *workspace);

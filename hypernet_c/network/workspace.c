@@ -1,6 +1,7 @@
 /* The memory of runs: one allocation, cut into aligned parts. */
 #include "plan_internal.h"
 #include "../base/memory.h"
+#include "../base/threads.h"
 
 /* Memory for `rows` rows of each slot, and who lives there. */
 static void lay_out_slots(hn_layout *parts, const hn_plan *plan, const plan_slots *slots, size_t rows, int of_gradients,
@@ -68,9 +69,9 @@ hn_workspace *hn_workspace_create(const hn_plan *plan, int64_t groups, int64_t r
                                   hn_error *error)
 {
     hn_workspace sizes = {.plan = plan, .mode = mode, .threads = threads};
-    if (groups < 0 || rows < 0 || threads < 1) {
-        hn_error_set(error, HN_ERROR_VALUE, "a workspace needs groups >= 0, rows >= 0 and threads >= 1, received %lld, "
-                     "%lld and %d", (long long)groups, (long long)rows, threads);
+    if (groups < 0 || rows < 0 || threads < 1 || threads > HN_THREADS_MAX) {
+        hn_error_set(error, HN_ERROR_VALUE, "a workspace needs groups >= 0, rows >= 0 and 1 to %d threads, received "
+                     "%lld, %lld and %d", HN_THREADS_MAX, (long long)groups, (long long)rows, threads);
         return NULL;
     }
     int overflows = __builtin_mul_overflow(groups, rows, &sizes.capacity);

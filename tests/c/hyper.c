@@ -490,7 +490,7 @@ static void test_failing_allocations(void)
     }
     CHECK(k > 10);
     CHECK(!hn_hyper_workspace_create(w->hyper, INT64_MAX, INT64_MAX, HN_MODE_TRAINING, INT32_MAX, &error) &&
-          error.status == HN_ERROR_MEMORY);
+          error.status == HN_ERROR_VALUE);
     free_world(w);
 }
 
