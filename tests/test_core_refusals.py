@@ -204,6 +204,12 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "a write behind the end": (
         lambda: _core.Store(3, "float32").write(2, np.ones(2, np.float32)), ValueError, "do not lie in a store of 3",
     ),
+    "a write to a store's view": (
+        lambda: _core.write_all([(_core.Store(3, "float32").view(0, (3,)), 0, np.ones(3, np.float32))], False),
+        TypeError, "arrays of no store",
+    ),
+    "a claim of no stores": (lambda: _core.Claim([3]), TypeError, "a sequence of stores"),
+    "a claim of nothing": (lambda: _core.Claim(3), TypeError, "a sequence of stores"),
     "a store's view of a negative shape": (lambda: _core.Store(3, "float32").view(0, (-2,)), ValueError, r"\(-2,\)"),
     "a direct call of nothing": (lambda: setattr(_core.Callable(), "_direct", 3), TypeError, "callable or None"),
     # many steps

@@ -26,7 +26,8 @@
 #define BINDING_MAX_TENSORS HN_MAX_INPUTS
 
 typedef struct binding_state {
-    PyTypeObject *owner_type, *store_type, *graph_type, *network_type, *hyper_type, *optimizer_type, *callable_type;
+    PyTypeObject *owner_type, *store_type, *claim_type, *graph_type, *network_type, *hyper_type, *optimizer_type;
+    PyTypeObject *callable_type;
     PyObject *shares_memory; /* numpy.shares_memory */
 } binding_state;
 
@@ -91,6 +92,7 @@ PyObject *entry_tuple(const hn_entry *entry);
 /* ---- functions of the module, and its types: one array or one spec a file ---- */
 extern PyMethodDef attributes_functions[], batches_functions[], copies_functions[], files_functions[],
     functions_functions[], hyper_functions[], machine_functions[], store_functions[], writes_functions[];
-extern PyType_Spec owner_spec, store_spec, graph_spec, network_spec, hyper_spec, optimizer_spec, callable_spec;
+extern PyType_Spec owner_spec, store_spec, claim_spec, graph_spec, network_spec, hyper_spec, optimizer_spec,
+    callable_spec;
 
 #endif

@@ -2,21 +2,28 @@
 #include "store.h"
 #include <string.h>
 
-/* Bytes that are copied from one look at signals to the next. */
-static const size_t piece = 1 << 23;
+/* Bytes that are copied from one look at signals to the next, and those for which the GIL is not worth releasing. */
+static const size_t piece = 1 << 23, few = 1 << 16;
 
-int memory_copy(void *to, const void *from, size_t bytes)
+int memory_copy(void *to, const void *from, size_t bytes, int fixed)
 {
-    for (size_t done = 0; done < bytes; done += piece) {
-        memcpy((char *)to + done, (const char *)from + done, bytes - done < piece ? bytes - done : piece);
-        if (bytes > piece && PyErr_CheckSignals() < 0)
+    if (bytes <= few) {
+        memcpy(to, from, bytes);
+        return 0;
+    }
+    size_t step = fixed ? piece : bytes;
+    for (size_t done = 0; done < bytes; done += step) {
+        Py_BEGIN_ALLOW_THREADS
+        memcpy((char *)to + done, (const char *)from + done, bytes - done < step ? bytes - done : step);
+        Py_END_ALLOW_THREADS
+        if (fixed && PyErr_CheckSignals() < 0)
             return -1;
     }
     return 0;
 }
 
 /* Most arrays are contiguous, native and aligned already. */
-static PyObject *array_copy(PyObject *object, PyObject *name)
+static PyObject *array_copy(const binding_state *state, PyObject *object, PyObject *name)
 {
     if (!PyArray_Check(object))
         return PyErr_Format(PyExc_TypeError, "tensor \"%S\" must be an array, received %s", name,
@@ -26,12 +33,13 @@ static PyObject *array_copy(PyObject *object, PyObject *name)
         return PyArray_FROM_OF(object, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_NOTSWAPPED | NPY_ARRAY_ENSURECOPY |
                                            NPY_ARRAY_ENSUREARRAY);
     PyObject *made = PyArray_SimpleNew(PyArray_NDIM(given), PyArray_DIMS(given), PyArray_TYPE(given));
-    if (made && memory_copy(PyArray_DATA((PyArrayObject *)made), PyArray_DATA(given), (size_t)PyArray_NBYTES(given)))
+    if (made && memory_copy(PyArray_DATA((PyArrayObject *)made), PyArray_DATA(given), (size_t)PyArray_NBYTES(given),
+                            is_owned_view(state, object)) < 0)
         Py_CLEAR(made);
     return made;
 }
 
-/* The stores that arrays are views of, each once: the keys of a new dict. NULL on error. */
+/* The stores that arrays are views of, each once: a new list. NULL on error. */
 static PyObject *stores_of(const binding_state *state, PyObject *arrays)
 {
     PyObject *stores = PyDict_New(), *key, *value;
@@ -41,16 +49,16 @@ static PyObject *stores_of(const binding_state *state, PyObject *arrays)
         if (store && PyDict_SetItem(stores, store, Py_None) < 0)
             Py_CLEAR(stores);
     }
-    return stores;
+    PyObject *list = stores ? PyDict_Keys(stores) : NULL;
+    Py_XDECREF(stores);
+    return list;
 }
 
 /* Begins or ends reading of all of them. */
 static void stores_read(PyObject *stores, void (*change)(hn_lock *))
 {
-    PyObject *store, *value;
-    Py_ssize_t position = 0;
-    while (PyDict_Next(stores, &position, &store, &value))
-        change(((StoreObject *)store)->lock);
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(stores); i++)
+        change(((StoreObject *)PyList_GET_ITEM(stores, i))->lock);
 }
 
 PyObject *arrays_copied(const binding_state *state, PyObject *arrays)
@@ -60,9 +68,11 @@ PyObject *arrays_copied(const binding_state *state, PyObject *arrays)
     Py_ssize_t position = 0;
     int failed = !copies;
     if (!failed) {
+        Py_BEGIN_ALLOW_THREADS /* it may wait for a writer's last pass */
         stores_read(stores, hn_lock_read_begin);
+        Py_END_ALLOW_THREADS
         while (!failed && PyDict_Next(given, &position, &key, &value)) {
-            PyObject *copy = array_copy(value, key);
+            PyObject *copy = array_copy(state, value, key);
             failed = !copy || PyDict_SetItem(copies, key, copy) < 0;
             Py_XDECREF(copy);
         }

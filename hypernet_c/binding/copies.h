@@ -4,8 +4,9 @@
 
 #include "binding.h"
 
-/* Copies memory in pieces, so that signals are seen; -1: a signal handler raised an exception. */
-int memory_copy(void *to, const void *from, size_t bytes);
+/* Copies much memory without the GIL. In pieces if `fixed`, so that signals are seen: a handler, which may do anything,
+   cannot free what is copied. -1: a handler raised an exception. */
+int memory_copy(void *to, const void *from, size_t bytes, int fixed);
 
 /* A contiguous, native, aligned copy of every array of a dict, by the same keys: a new dict. NULL: an exception is set;
    TypeError for what is no array. No update of a store is seen in part, nor in some of its arrays only; an update of

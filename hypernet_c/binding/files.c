@@ -39,7 +39,7 @@ static PyObject *tensor_array(const hn_file_tensor *tensor)
     for (int32_t i = 0; i < tensor->shape.rank; i++)
         dims[i] = (npy_intp)tensor->shape.dims[i];
     PyObject *array = PyArray_SimpleNew(tensor->shape.rank, dims, file_type_number(tensor->dtype));
-    if (array && memory_copy(PyArray_DATA((PyArrayObject *)array), tensor->data, tensor->bytes) < 0)
+    if (array && memory_copy(PyArray_DATA((PyArrayObject *)array), tensor->data, tensor->bytes, 1) < 0)
         Py_CLEAR(array);
     return array;
 }

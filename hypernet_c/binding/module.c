@@ -19,6 +19,7 @@ static int types_add(PyObject *module, binding_state *state)
 {
     return type_add(module, &owner_spec, &state->owner_type, 0) < 0 ||
                    type_add(module, &store_spec, &state->store_type, 1) < 0 ||
+                   type_add(module, &claim_spec, &state->claim_type, 1) < 0 ||
                    type_add(module, &graph_spec, &state->graph_type, 1) < 0 ||
                    type_add(module, &network_spec, &state->network_type, 1) < 0 ||
                    type_add(module, &hyper_spec, &state->hyper_type, 1) < 0 ||
@@ -55,6 +56,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     binding_state *state = PyModule_GetState(module);
     Py_VISIT(state->owner_type);
     Py_VISIT(state->store_type);
+    Py_VISIT(state->claim_type);
     Py_VISIT(state->graph_type);
     Py_VISIT(state->network_type);
     Py_VISIT(state->hyper_type);
@@ -69,6 +71,7 @@ static int module_clear(PyObject *module)
     binding_state *state = PyModule_GetState(module);
     Py_CLEAR(state->owner_type);
     Py_CLEAR(state->store_type);
+    Py_CLEAR(state->claim_type);
     Py_CLEAR(state->graph_type);
     Py_CLEAR(state->network_type);
     Py_CLEAR(state->hyper_type);

@@ -44,8 +44,8 @@ typedef struct update_call {
     double learning_rate, grad_scale;
 } update_call;
 
-/* Takes the four arguments of `apply` and `delta`; afterwards, even where that fails, update_end must follow. In between
-   the optimizer is ours. */
+/* Takes the four arguments of `apply` and `delta`; afterwards, even where that fails, update_end must follow. In
+   between the optimizer is ours. */
 int update_begin(update_call *call, PyObject *self, PyObject *const *args, int writes);
 /* The update (needs no GIL). */
 void update_run(const update_call *call);

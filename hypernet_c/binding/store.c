@@ -74,7 +74,7 @@ static PyObject *memoryview_of(PyObject *view)
     return owner;
 }
 
-StoreObject *store_behind(const binding_state *state, PyObject *array)
+static const OwnerObject *owner_behind(const binding_state *state, PyObject *array)
 {
     PyObject *base = PyArray_Check(array) ? PyArray_BASE((PyArrayObject *)array) : NULL;
     while (base && !Py_IS_TYPE(base, state->owner_type)) {
@@ -83,7 +83,18 @@ StoreObject *store_behind(const binding_state *state, PyObject *array)
         else
             base = PyMemoryView_Check(base) ? memoryview_of(base) : NULL;
     }
-    return base ? ((OwnerObject *)base)->counted : NULL;
+    return (OwnerObject *)base;
+}
+
+StoreObject *store_behind(const binding_state *state, PyObject *array)
+{
+    const OwnerObject *owner = owner_behind(state, array);
+    return owner ? owner->counted : NULL;
+}
+
+int is_owned_view(const binding_state *state, PyObject *array)
+{
+    return owner_behind(state, array) != NULL;
 }
 
 /* ---- the store ---- */

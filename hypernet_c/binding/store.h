@@ -20,6 +20,9 @@ typedef struct StoreObject {
 PyObject *owned_view(binding_state *state, PyObject *keeper, void *data, hn_dtype dtype, int rank,
                      const npy_intp *dims);
 
+/* Whether an array lies in memory that stays where it is: that of a store, or of another object that made a view. */
+int is_owned_view(const binding_state *state, PyObject *array);
+
 /* The store whose memory an array is a view of (borrowed), or NULL without an exception. */
 StoreObject *store_behind(const binding_state *state, PyObject *array);
 

@@ -26,8 +26,9 @@ static int destination_take(const binding_state *state, PyObject *given, one_wri
         *count = to->store->count;
         return 0;
     }
-    if (!PyArray_Check(given) || !PyArray_IS_C_CONTIGUOUS(into) || !PyArray_ISBEHAVED(into)) {
-        PyErr_SetString(PyExc_TypeError, "what is written to are stores, and contiguous writable arrays");
+    if (!PyArray_Check(given) || !PyArray_IS_C_CONTIGUOUS(into) || !PyArray_ISBEHAVED(into) ||
+        store_behind(state, given)) {
+        PyErr_SetString(PyExc_TypeError, "what is written to are stores, and contiguous writable arrays of no store");
         return -1;
     }
     to->into = into;
@@ -54,7 +55,7 @@ static int write_take(const binding_state *state, PyObject *item, one_write *to)
         return -1;
     }
     if (offset > count || PyArray_SIZE(array) > count - offset) {
-        PyErr_Format(PyExc_ValueError, "%zd numbers at offset %lld do not lie in a store of %lld",
+        PyErr_Format(PyExc_ValueError, "%zd numbers at offset %lld do not lie among %lld",
                      (Py_ssize_t)PyArray_SIZE(array), (long long)offset, (long long)count);
         return -1;
     }

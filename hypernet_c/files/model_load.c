@@ -77,7 +77,7 @@ static hn_status generated_check(const loading *l)
     int64_t count = generated_count(l->model), numbers = 0;
     for (int64_t i = 0; i < hn_tensor_file_count(l->file); i++)
         numbers += hn_shape_size(&hn_tensor_file_at(l->file, i)->shape);
-    if (count <= GENERATED_FREELY || count / GENERATED_A_NUMBER <= numbers)
+    if (count <= GENERATED_FREELY || (count - 1) / GENERATED_A_NUMBER < numbers)
         return HN_OK;
     return hn_error_set(l->error, HN_ERROR_VALUE, "it has %lld numbers, too few for a generator of %lld weights",
                         (long long)numbers, (long long)count);

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numbers
+import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -37,8 +39,9 @@ def as_array(value: Any) -> Array:
             array = np.from_dlpack(value)
         except (BufferError, RuntimeError) as error:
             came = ", ".join(f"{name} {getattr(value, name)}" for name in ("dtype", "device") if hasattr(value, name))
+            reason = str(error).rstrip(".")
             raise DtypeError(
-                f"Invalid dtype or device: NumPy cannot take a {type(value).__name__} ({came}): {error}. Convert it to "
+                f"Invalid dtype or device: NumPy cannot take a {type(value).__name__} ({came}): {reason}. Convert it to "
                 "float32 or integers, on the CPU."
             ) from error
     if array.dtype.kind not in "fiub":
@@ -131,3 +134,9 @@ def as_float(value: Any) -> Array:
         return value
     array = as_array(value)
     return array if hasattr(value, "dtype") and array.dtype in _FLOATS else array.astype(np.float32)
+
+
+def hold(arrays: Iterable[Any]) -> list[Any]:
+    """References for as long as which NumPy refuses to resize the arrays, whatever it is told (`refcheck=False`)."""
+    owners = [array if array.base is None else array.base for array in arrays if isinstance(array, np.ndarray)]
+    return [weakref.ref(owner) for owner in owners if isinstance(owner, np.ndarray)]

@@ -62,6 +62,14 @@ class Store:
         """Become the one writer; RuntimeError if there is one. Re-entrant for nobody."""
     def release(self) -> None: ...
 
+class Claim:
+    """`with Claim(stores):` is the one writer of all of them; RuntimeError if another is. No signal handler's exception
+    can leave a store claimed."""
+
+    def __init__(self, stores: Sequence[Store]) -> None: ...
+    def __enter__(self) -> Claim: ...
+    def __exit__(self, *_: object) -> None: ...
+
 def write_all(writes: Sequence[tuple[Store | Array, int, Array]], claimed: bool) -> None:
     """Copy contiguous arrays to their places in stores or arrays of the same dtype, as the one writer of these stores.
 
@@ -285,7 +293,9 @@ class Optimizer:
         dtype: str,
     ) -> None: ...
     step: int
-    iterations: Array
+    @property
+    def iterations(self) -> Array:
+        """A live view of `step`, to be read."""
     @property
     def slots(self) -> tuple[Array, ...]:
         """Live views of the state vectors (P,), zero at birth."""

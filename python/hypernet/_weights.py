@@ -260,11 +260,7 @@ def _unite(weights: Sequence[Weight], blocks: list[Block]) -> Block:
     ours = {id(weight) for weight in weights}
     rest = [weight for block in blocks for weight in block.living() if id(weight) not in ours]
     union = [*weights, *rest]
-    stores, claimed = [block.store for block in blocks], 0
-    try:
-        while claimed < len(stores):
-            stores[claimed].claim()
-            claimed += 1
+    with _core.Claim([block.store for block in blocks]):
         new = Block(sum(weight.size for weight in union), weights[0].dtype)
         values = new.store.view(0, (new.store.count,))
         offset = 0
@@ -272,10 +268,6 @@ def _unite(weights: Sequence[Weight], blocks: list[Block]) -> Block:
             values[offset : offset + weight.size] = weight.value.reshape(-1)
             offset += weight.size
         new.adopt(union)
-    finally:
-        while claimed:  # takes no memory: there may be none
-            claimed -= 1
-            stores[claimed].release()
     for block in blocks:
         for user in list(block.users):
             user._unbind()

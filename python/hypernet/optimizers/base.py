@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .._convert import as_dtype
+from .._convert import as_dtype, hold
 from .._names import auto_name
 from .._weights import Weight
 from .binding import Binding, Found, Piece, Span, pieces_of, pieces_of_weights
@@ -208,12 +208,17 @@ class Optimizer:
         [0.5, 0.0]
         """
         found, gradient, given = self._meet(grads, trainable_variables)
+        # The learning rate and constraints may be the user's functions.
+        held = hold([gradient, *(piece.memory for piece in found)])
         before = self._binding
         try:
-            self._bound(found, given).apply(gradient, self.learning_rate, 1.0)
+            binding = self._bound(found, given)
+            binding.apply(gradient, self.learning_rate, 1.0)
+            self._binding = binding  # another thread's call may have failed meanwhile
         except BaseException:
             self._withdraw(before)
             raise
+        del held
 
     def _withdraw(self, before: Binding | None) -> None:
         """After a failure: without state, as it was, if there was none and there has been no update."""
@@ -253,7 +258,9 @@ class Optimizer:
         # Without state yet: a passing one, so that nothing is bound.
         binding = self._make(found) if self._binding is None else self._bound(found, None)
         binding.refresh(found, given)
+        held = hold([gradient, *(piece.memory for piece in found)])
         flat = binding.delta(gradient, self.learning_rate, 1.0)
+        del held
         if not isinstance(trainable_variables, (list, tuple)):
             return flat.reshape(np.shape(trainable_variables))
         sizes = np.cumsum([_size(variable) for variable in trainable_variables])[:-1]
@@ -316,17 +323,21 @@ class Optimizer:
         return self.clipnorm, self.clipvalue, self.global_clipnorm
 
     def _bound(self, pieces: list[Piece], given: Sequence[bool] | None = None) -> Binding:
-        if self._binding is None:
-            self._binding = self._make(pieces)
-        elif not self._binding.is_over(pieces):
+        binding = self._binding
+        if binding is None:
+            binding = self._make(pieces)
+            if self._binding is None:  # else another thread was first
+                self._binding = binding
+            binding = self._binding or binding
+        if not binding.is_over(pieces):
             raise ValueError(
                 f"Unknown variable: this optimizer ('{self.name}') can only be called for the variables it was "
-                f"originally built with ({self._binding.size} numbers): its state belongs to them. Received: "
+                f"originally built with ({binding.size} numbers): its state belongs to them. Received: "
                 f"{sum(piece.size for piece in pieces)} numbers elsewhere. When working with a new set of variables, "
                 "you should recreate a new optimizer instance."
             )
-        self._binding.refresh(pieces, given)
-        return self._binding
+        binding.refresh(pieces, given)
+        return binding
 
     def bind(self, weights: Sequence[Weight]) -> Binding:
         """The state over a model's weights, in this order; made at the first time, brought up to date later."""
@@ -340,7 +351,7 @@ class Optimizer:
         return {**dict(zip(self._slot_names, core.slots, strict=False)), "iterations": core.iterations}
 
     def state(self) -> dict[str, Array]:
-        """Copies of the state, as `live_state` has it."""
+        """Copies of the state, as `live_state` has it. (Beside an update: `Model.save` and `deepcopy` copy one whole step.)"""
         return _core.copies(self.live_state())
 
     def set_state(self, state: Mapping[str, Array], weights: Sequence[Weight]) -> None:

@@ -173,31 +173,28 @@ class Binding:
             self.core.apply(memory, gradient, learning_rate, scale)
             return
         stores = list(dict.fromkeys(piece.memory for piece in self._pieces if isinstance(piece.memory, _core.Store)))
-        claimed = 0
-        try:
-            while claimed < len(stores):
-                stores[claimed].claim()
-                claimed += 1
+        with _core.Claim(stores):
             together = self._together()
             writes = self._writes(together, gradient, learning_rate, scale)
             _core.update_all(writes, self.core, together, gradient, learning_rate, scale)
-        finally:
-            while claimed:  # takes no memory: there may be none
-                claimed -= 1
-                stores[claimed].release()
 
     def _writes(
         self, together: Array, gradient: Array, learning_rate: float, scale: float
     ) -> list[tuple[_core.Store | Array, int, Array]]:
-        """Where parts of the updated vector go; what is constrained has its new value already."""
+        """Where parts of the updated vector go; what is constrained has its new value already.
+
+        A constraint sees other weights as they were before the update.
+        """
         delta: Array | None = None
         writes: list[tuple[_core.Store | Array, int, Array]] = []
-        for piece, (at, offset, size, *_) in zip(self._pieces, self.spans, strict=True):
+        for piece, (at, offset, size, moves, _) in zip(self._pieces, self.spans, strict=True):
             part = together[at : at + size]
             if piece.weight is not None and _acts(piece.weight):
                 if delta is None:
                     delta = self.core.delta(together, gradient, learning_rate, scale)
                 part = _constrained(piece.weight, part + delta[offset : offset + size])
+            elif not moves:  # may be written by others meanwhile
+                continue
             writes.append((piece.memory, piece.offset, part))
         return writes
 
@@ -237,8 +234,7 @@ def _constrained(weight: Weight, value: Array) -> Array:
             f"The constraint of {weight.path} must return an array of the weight's shape {weight.shape}; it returned one "
             f"of shape {projected.shape}."
         )
-    array = np.ascontiguousarray(projected)
-    return array.copy() if _core.store_of(array) is not None else array
+    return np.array(projected, order="C")  # a constraint may give the same memory for several weights
 
 
 def _is_same(mine: Piece, other: Piece) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
+
+from .._convert import hold
 
 Array = NDArray[Any]
 
@@ -69,9 +69,7 @@ class Examples:
 
     def hold(self) -> list[Any]:
         """References for as long as which NumPy refuses to resize the arrays, whatever it is told (`refcheck=False`)."""
-        arrays = [*self.conditions, *self.inputs, *(self.targets or ()), *self.weights]
-        owners = [array if array.base is None else array.base for array in arrays if isinstance(array, np.ndarray)]
-        return [weakref.ref(owner) for owner in owners if isinstance(owner, np.ndarray)]
+        return hold([*self.conditions, *self.inputs, *(self.targets or ()), *self.weights])
 
     def take(self, index: Any) -> Examples:
         """A part, by slice (views) or by an array of numbers (one gather); one condition or shared rows stay whole."""
