@@ -141,6 +141,8 @@ def run(kind: str, arguments: list[str], *, shown: bool = False) -> Outcome:
 def _run(kind: str, arguments: list[str], site: Path, work: Path, shown: bool) -> Outcome:
     reports, counts = work / "reports", work / "tests.xml"
     reports.mkdir()
+    work.chmod(0o711)  # tests that run as another user report, too
+    reports.chmod(0o777)
     surroundings = environment(kind, site, reports)
     imported = "import hypernet; print(hypernet._core.__file__)"
     command = [sys.executable, "-c", imported]

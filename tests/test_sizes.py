@@ -163,3 +163,50 @@ def test_giant_sizes_in_c(tmp_path: Path, evidence: Any) -> None:
     done = run(program("tests/c/giant_sizes.c", tmp_path), tmp_path / "file.safetensors")
     tried, _, refused, _ = done.split()
     evidence("giant sizes are refused by the C library", tried=int(refused), required=3100, calls=int(tried))
+
+
+EMPTY = """
+import numpy as np
+import hypernet as hn
+
+GIANT, count = 2**40, 0
+layers = hn.layers
+
+def both_ways(model, xs):
+    global count
+    y, pullback = model.vjp(xs)
+    pullback(np.zeros_like(y))
+    count += 1
+
+def one(shape, layer):
+    inputs = hn.Input(shape)
+    return hn.Model(inputs, layer(inputs))
+
+def two(kind, *shapes):
+    inputs = [hn.Input(shape) for shape in shapes]
+    return hn.Model(inputs, kind()(inputs))
+
+LAYERS = [layers.PReLU, layers.ReLU, layers.Softmax, layers.LayerNormalization, layers.Flatten]
+for shape in [(0,), (3, 0), (0, 3)]:
+    x = np.zeros((GIANT, *shape), np.float32)
+    for make in LAYERS:
+        both_ways(one(shape, make()), x)
+    for kind in (layers.Add, layers.Multiply, layers.Concatenate):
+        both_ways(two(kind, shape, shape), [x, x])
+for kind in (layers.Add, layers.Multiply):
+    for shapes in [((3, 0), (1, 0)), ((1, 0), (3, 0))]:
+        both_ways(two(kind, *shapes), [np.zeros((GIANT, *shape), np.float32) for shape in shapes])
+    shapes = (GIANT, 0), (1, 0)
+    both_ways(two(kind, *shapes), [np.zeros((2, *shape), np.float32) for shape in shapes])
+for name in ("softmax", "log_softmax", "sparsemax", "glu", "tanh"):
+    getattr(hn.activations, name)(np.zeros((GIANT, 0), np.float32))
+    count += 1
+print(count)
+"""
+
+
+def test_a_million_million_rows_of_nothing_take_no_time(evidence: Any) -> None:
+    """Samples without elements, in every op forward and backward: nothing is to be done, and nothing is looped over."""
+    done = subprocess.run([sys.executable, "-c", EMPTY], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    evidence("calls with 2^40 rows, or an axis, of no elements end at once", tried=int(done.stdout), required=35)

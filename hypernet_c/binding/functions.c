@@ -118,7 +118,7 @@ static int activation_shape(function_job *job, PyArrayObject *x)
         return -1;
     }
     job->cols = PyArray_DIM(x, PyArray_NDIM(x) - 1);
-    job->rows = array_outer_size(x, PyArray_NDIM(x) - 1);
+    job->rows = job->cols > 0 ? array_outer_size(x, PyArray_NDIM(x) - 1) : 0; /* 2^40 rows of nothing are nothing */
     return 0;
 }
 

@@ -157,7 +157,7 @@ static int node_begins(const hn_plan *plan, const hn_run *run, const plan_node *
 {
     const hn_workspace *workspace = run->workspace;
     const plan_tensor *output = &plan->tensors[node->output];
-    if (!workspace->wanted[node->output])
+    if (!workspace->wanted[node->output] || output->size == 0)
         return 0;
     if (workspace->started[node->output])
         return 1;
@@ -199,7 +199,7 @@ static void input_clear(const hn_plan *plan, const hn_run *run, int32_t input)
     const hn_view *view = &run->workspace->gradients[root];
     size_t element = hn_dtype_size(plan->dtype), bytes = (size_t)tensor->size * element;
     int others = plan->part && tensor->uses == 0 && tensor->outputs == 0;
-    if (!run->workspace->wanted[root] || run->workspace->started[root] || others)
+    if (!run->workspace->wanted[root] || run->workspace->started[root] || others || bytes == 0)
         return;
     int64_t groups = view->group_stride == 0 ? 1 : run->groups; /* a sum over groups, even over none */
     for (int64_t g = 0; g < groups; g++)

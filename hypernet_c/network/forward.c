@@ -82,7 +82,7 @@ void hn_plan_forward_begin(const hn_plan *plan, const hn_run *run)
 
 void hn_plan_forward_node(const hn_plan *plan, const hn_run *run, int32_t node)
 {
-    if (run->groups == 0 || run->rows == 0)
+    if (run->groups == 0 || run->rows == 0 || plan->tensors[plan->nodes[node].output].size == 0)
         return;
     hn_op_call call = hn_plan_call(plan, run, &plan->nodes[node]);
     call.activity_penalty = run->activity_penalty;

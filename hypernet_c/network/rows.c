@@ -47,6 +47,8 @@ static void run_rows(rows_job *job, const hn_run *run, const hn_view *from, cons
 {
     const hn_view *const views[] = {from, to};
     int64_t widths[] = {job->size, job->size};
+    if (job->size == 0)
+        return;
     job->fold.views = job->views;
     hn_fold_views(&job->fold, run->groups, run->rows, 1, COUNT, views, widths, 1);
     if (hn_fold_flatten(&job->fold, job->size))

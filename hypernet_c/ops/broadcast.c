@@ -78,6 +78,8 @@ int hn_broadcast_stretch(const hn_broadcast *sweep, int64_t index, int64_t *offs
 {
     int32_t last = sweep->rank - 1;
     *length = last < 0 ? 1 : sweep->dims[last];
+    if (*length == 0) /* whatever the other axes are: there may be 2^40 of such stretches */
+        return 0;
     for (int32_t i = 0; i < sweep->operands; i++) {
         offsets[i] = 0;
         steps[i] = last < 0 ? 1 : sweep->strides[i][last];
@@ -120,7 +122,7 @@ void hn_broadcast_reduce(const hn_kernels *kernels, const hn_broadcast *sweep, v
             kernels->binary(HN_BINARY_ADD, length, to, 1, from, 1, to);
         else if (factor && steps[2])
             add_number(kernels->dtype, to, kernels->dot(length, from, factor));
-        else if (length > 0)
+        else
             add_number(kernels->dtype, to,
                        kernels->dot(length, from, NULL) * (factor ? number(kernels->dtype, factor) : 1.0));
     }
