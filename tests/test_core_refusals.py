@@ -208,6 +208,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: _core.write_all([(_core.Store(3, "float32").view(0, (3,)), 0, np.ones(3, np.float32))], False),
         TypeError, "arrays of no store",
     ),
+    "copies of no dict": (lambda: _core.copies([np.ones(3)]), TypeError, "a dict of arrays, received list"),
+    "an update of a store's memory": (
+        lambda: _core.update_all([], adam(), _core.Store(8, "float32").view(0, (8,)), np.ones(8, np.float32), 0.1, 1.0),
+        ValueError, "an array of its own",
+    ),
     "a claim of no stores": (lambda: _core.Claim([3]), TypeError, "a sequence of stores"),
     "a claim of nothing": (lambda: _core.Claim(3), TypeError, "a sequence of stores"),
     "a store's view of a negative shape": (lambda: _core.Store(3, "float32").view(0, (-2,)), ValueError, r"\(-2,\)"),
