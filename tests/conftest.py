@@ -57,7 +57,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     recorder = item.stash.get(RECORDER, None)
     if recorder is not None and report.when == "call":
         claims = item.config.stash.setdefault(CLAIMS, {})
-        claims |= {claim: entry | {"passed": report.passed} for claim, entry in recorder.claims.items()}
+        made = {claim: entry | {"passed": report.passed} for claim, entry in recorder.claims.items()}
+        evidence_file.add(claims, made)
     return report
 
 

@@ -117,18 +117,19 @@ def write(claims: dict[str, dict[str, Any]], run: str, counts: dict[str, Any]) -
     merge(path(), {"claims": described, "runs": {run: counts | around}})
 
 
-def merge(file: Path, *others: dict[str, Any], prune: bool = False) -> None:
-    """Add claims and runs to a file; an interrupted write leaves the old one.
+def add(claims: dict[str, dict[str, Any]], more: dict[str, dict[str, Any]]) -> None:
+    """The later claim counts, but that of a smaller run, which asks for less, does not unsay one that passed."""
+    for claim, entry in more.items():
+        held = claims.get(claim)
+        if held is None or not (held["passed"] and entry["passed"] and held["required"] > entry["required"]):
+            claims[claim] = entry
 
-    The later claim counts, but that of a smaller run, which asks for less, does not unsay one that passed. `prune`: drop
-    those that no test writes any more.
-    """
+
+def merge(file: Path, *others: dict[str, Any], prune: bool = False) -> None:
+    """Add claims and runs to a file; an interrupted write leaves the old one. `prune`: drop what no test writes any more."""
     merged = read(file)
     for other in others:
-        for claim, entry in other["claims"].items():
-            held = merged["claims"].get(claim)
-            if held is None or not (held["passed"] and entry["passed"] and held["required"] > entry["required"]):
-                merged["claims"][claim] = entry
+        add(merged["claims"], other["claims"])
         merged["runs"] |= other["runs"]
     if prune:
         merged["claims"] = {name: entry for name, entry in merged["claims"].items() if is_written(name, entry)}

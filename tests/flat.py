@@ -45,6 +45,7 @@ _ASK = _mallinfo()
 
 
 def resident() -> int:
+    """Bytes of memory that the process holds."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 

@@ -19,6 +19,7 @@ import pytest
 from hypernet import _core
 
 from c_build import checked, program
+from flat import resident
 from test_files_c import DAMAGED, raw, tensor
 
 layers = hn.layers
@@ -37,12 +38,6 @@ def small_model() -> hn.Model:
 
 def header_end(content: bytes) -> int:
     return 8 + struct.unpack("<Q", content[:8])[0]
-
-
-def resident() -> int:
-    """Bytes of memory that the process holds."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def bits_of(model: hn.Model) -> bytes:

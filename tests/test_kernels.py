@@ -56,6 +56,13 @@ def shapes_tried(output: str) -> tuple[int, float]:
     return int(found[1]), float(found[2])
 
 
+def record_shapes(evidence: Recorder, claim: str, outputs: list[str], required: int, **details: int) -> None:
+    """The claim that runs of kernels programs stayed within their bounds, and how near they came."""
+    done = [shapes_tried(output) for output in outputs]
+    tried, worst = sum(count for count, _ in done), max(share for _, share in done)
+    evidence(claim, tried=tried, required=required, worst=worst, bound=1, unit="of the bound", **details)
+
+
 def test_scalar_is_everywhere(available: list[str]) -> None:
     assert "scalar" in available
     assert set(available) <= set(INSTRUCTION_SETS)
@@ -82,15 +89,8 @@ def test_many_more_shapes(
     if isa not in available:
         pytest.skip(f"this processor or build has no {isa}")
     shapes = PRODUCT_SHAPES // 5 if name == "kernels_gemm" else PROGRAMS[name]
-    done = [shapes_tried(run(programs(name), isa, str(seed), str(shapes))) for seed in range(1, 6)]
-    evidence(
-        f"random shapes of {name}, within the derived bounds, {isa}",
-        tried=sum(tried for tried, _ in done),
-        required=5 * shapes,
-        worst=max(share for _, share in done),
-        bound=1,
-        unit="of the bound",
-    )
+    outputs = [run(programs(name), isa, str(seed), str(shapes)) for seed in range(1, 6)]
+    record_shapes(evidence, f"random shapes of {name}, within the derived bounds, {isa}", outputs, 5 * shapes)
 
 
 def worst_errors(output: str) -> dict[tuple[str, str], tuple[int, float, float]]:

@@ -12,6 +12,8 @@ import hypernet as hn
 import numpy as np
 import pytest
 
+from flat import resident
+
 N = 100_000
 MIB = 1024 * 1024
 # What one call may take beyond its arrays: tiles, packed panels, workspaces of all threads.
@@ -118,11 +120,6 @@ def test_shared_rows_are_not_copied(what):
     allowed = 3 * results + TILE_ALLOWANCE  # outputs, and their gradients
     assert allowed < copies / 3, "the test must be able to tell the two apart"
     assert growth <= allowed, f"grew by {growth / MIB:.0f} MiB, allowed {allowed / MIB:.0f} MiB"
-
-
-def resident() -> int:
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def small_hyper() -> tuple[hn.HyperModel, np.ndarray, np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ import pytest
 import cross_build
 from c_build import FLAGS, ROOT, program, run
 from evidence import Recorder
-from test_kernels import MAPS, PRODUCT_SHAPES, shapes_tried, worst_errors
+from test_kernels import MAPS, PRODUCT_SHAPES, record_shapes, worst_errors
 
 SEED = 2026
 
@@ -104,19 +104,9 @@ def pairs() -> list[tuple[str, str]]:
 def test_kernels(processor: str, isa: str, built: Built, evidence: Recorder) -> None:
     """Every kernel against its reference twin, both on that processor."""
     shapes, emulator = PROCESSORS[processor].shapes, PROCESSORS[processor].emulator
-    done = [
-        shapes_tried(run(emulator, built(f"kernels_{name}", processor), isa, str(SEED), str(shapes)))
-        for name in KERNELS
-    ]
-    evidence(
-        f"random shapes of kernels, {isa} on {processor}",
-        tried=sum(tried for tried, _ in done),
-        required=7 * shapes,
-        worst=max(share for _, share in done),
-        bound=1,
-        unit="of the bound",
-        programs=len(KERNELS),
-    )
+    outputs = [run(emulator, built(f"kernels_{name}", processor), isa, str(SEED), str(shapes)) for name in KERNELS]
+    claim = f"random shapes of kernels, {isa} on {processor}"
+    record_shapes(evidence, claim, outputs, 7 * shapes, programs=len(KERNELS))
 
 
 @pytest.mark.slow
@@ -124,15 +114,8 @@ def test_many_more_products_on_neon(built: Built, evidence: Recorder) -> None:
     """As many shapes as of the instruction sets of this processor (test_kernels.py); a quarter of an hour."""
     path = built("kernels_gemm", "aarch64")
     seeds, emulator = range(1, 21), PROCESSORS["aarch64"].emulator
-    done = [shapes_tried(run(emulator, path, "neon", str(seed), str(PRODUCT_SHAPES // len(seeds)))) for seed in seeds]
-    evidence(
-        "random shapes of kernels_gemm, within the derived bounds, neon",
-        tried=sum(tried for tried, _ in done),
-        required=PRODUCT_SHAPES,
-        worst=max(share for _, share in done),
-        bound=1,
-        unit="of the bound",
-    )
+    outputs = [run(emulator, path, "neon", str(seed), str(PRODUCT_SHAPES // len(seeds))) for seed in seeds]
+    record_shapes(evidence, "random shapes of kernels_gemm, within the derived bounds, neon", outputs, PRODUCT_SHAPES)
 
 
 @pytest.mark.slow

@@ -131,11 +131,6 @@ class Binding:
         first = self._pieces[0].memory if self._pieces else None
         return first if all(piece.memory is first for piece in self._pieces) else None
 
-    @property
-    def weights(self) -> list[Weight]:
-        """The pieces that are weights of models."""
-        return [piece.weight for piece in self._pieces if piece.weight is not None]
-
     def _spans(self, given: Sequence[bool] | None) -> list[Span]:
         """Spans of the pieces; `given` says which of them have a gradient."""
         in_place = self.memory is not None
@@ -168,8 +163,7 @@ class Binding:
     def apply(self, gradient: Array, learning_rate: float, scale: float) -> None:
         """One update in place, then the constraints. Where it fails, neither the weights nor the state have changed."""
         memory = self.memory
-        constrained = [piece.weight for piece in self._pieces if piece.weight is not None and _acts(piece.weight)]
-        if memory is not None and not constrained:
+        if memory is not None and not any(_is_constrained(piece.weight) for piece in self._pieces):
             self.core.apply(memory, gradient, learning_rate, scale)
             return
         stores = list(dict.fromkeys(piece.memory for piece in self._pieces if isinstance(piece.memory, _core.Store)))
@@ -189,10 +183,10 @@ class Binding:
         writes: list[tuple[_core.Store | Array, int, Array]] = []
         for piece, (at, offset, size, moves, _) in zip(self._pieces, self.spans, strict=True):
             part = together[at : at + size]
-            if piece.weight is not None and _acts(piece.weight):
+            if piece.weight is not None and _is_constrained(piece.weight):
                 if delta is None:
                     delta = self.core.delta(together, gradient, learning_rate, scale)
-                part = _constrained(piece.weight, part + delta[offset : offset + size])
+                part = _projected(piece.weight, part + delta[offset : offset + size])
             elif not moves:  # may be written by others meanwhile
                 continue
             writes.append((piece.memory, piece.offset, part))
@@ -220,12 +214,12 @@ class Binding:
         )
 
 
-def _acts(weight: Weight) -> bool:
-    """Whether a weight has a constraint and is trained."""
-    return weight.constraint is not None and weight.trainable
+def _is_constrained(weight: Weight | None) -> bool:
+    """Whether it is a weight that has a constraint and is trained."""
+    return weight is not None and weight.constraint is not None and weight.trainable
 
 
-def _constrained(weight: Weight, value: Array) -> Array:
+def _projected(weight: Weight, value: Array) -> Array:
     """The projection of a new value, in memory of its own."""
     assert weight.constraint is not None
     projected = as_dtype(weight.constraint(value.reshape(weight.shape)), weight.dtype)
